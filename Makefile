@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# PySpark has 455 MB, and only the tests need it.
+SPARK  := $(VENV)/.spark
 # Not locked: which build fits (CPU, CUDA) is for the machine's package configuration to say.
 TORCH  ?= torch==2.13.0
 # Two workers of pytest. Files are distributed in their own order, so that the slowest are not last.
@@ -24,10 +26,14 @@ $(STAMP): requirements.lock requirements.models.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+$(SPARK): requirements.spark.lock $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.spark.lock
+	@touch $@
+
 demo: $(STAMP)
 	@$(BIN)/nearline demo $(if $(EXIT),--exit)
 
-test: $(STAMP)
+test: $(STAMP) $(SPARK)
 	@# Before Python 3.12, coverage slows down the compiler too, so most kernels are compiled without it.
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/kernels tests/docs
 	$(BIN)/python -m pytest $(TWO) --ignore tests/kernels --ignore tests/docs --cov --cov-report= --cov-fail-under=0
@@ -59,10 +65,14 @@ docs-test: $(STAMP)
 ui:
 	cd ui && npm ci --no-audit --no-fund --silent && npm run --silent build
 
-# One lock for every supported Python and platform; no index address in it, so any mirror serves.
+# Two locks, for tests and for the container image. One lock for every supported Python and platform; no index address in it, so any mirror serves.
 lock: $(STAMP)
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--python-version 3.11 --quiet -o requirements.lock
+	echo "pyspark>=4" | $(BIN)/uv pip compile - --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
+		--python-version 3.11 --quiet -o requirements.spark.lock
+	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
+		--python-version 3.11 --quiet -c requirements.lock -o requirements.runtime.lock
 
 # Software bill of materials (CycloneDX) of the locked packages.
 sbom:

@@ -84,6 +84,13 @@ ALERT_LIST = (
         "No event was stored for two hours; check the producers.",
     ),
     Alert(
+        "NearlineSourceLag",
+        "nearline_source_lag > 10000 and delta(nearline_source_lag[10m]) >= 0",
+        "10m",
+        "warning",
+        "A source is behind by more than 10,000 messages, and does not catch up.",
+    ),
+    Alert(
         "NearlineTextsMissed",
         "increase(nearline_texts_missed_total[1h]) > 100",
         "15m",

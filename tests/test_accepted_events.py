@@ -95,7 +95,8 @@ def test_what_is_accepted_can_be_learned_stored_and_read_back(
 ) -> None:
     stored = accepted(Event, check_event, history)
     put = accepted(Item, check_item, catalogue)
-    users = list(dict.fromkeys(event.user_id for event in stored))
+    first = {event.event_id or object(): event for event in reversed(stored)}
+    users = sorted({event.user_id for event in first.values()})
     items = list(dict.fromkeys([entry.item_id for entry in put]))
     with TemporaryDirectory() as folder:
         with Recommender(folder, config=Config(online=True), clock=lambda: NOW) as rec:

@@ -22,6 +22,7 @@ from nearline.schema.arguments import mapping
 from nearline.schema.definitions import check_rule, check_scenario, nearest
 from nearline.schema.retention import check_retention
 from nearline.schema.rules import EXCLUDE, check_repeats
+from nearline.sealing.master import check_file_source
 from nearline.served.attribution import MAX_WINDOW, kind_of
 from nearline.state import StateConfig
 
@@ -98,6 +99,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         unit (s, m, h, d, w or y). "impression" stands for the items shown to users, and "*" for all
         kinds that are not named. Expired events are removed in the background as if they had never
         been. Empty keeps all events.
+    adapt : bool
+        Whether the weights of the item graph's relations follow the events; see
+        `nearline.engine.adaptation`.
     served_days : float
         Days for which lists with `track` are kept in the served log, at least 1.
     attribution : dict of str to float
@@ -137,6 +141,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rules: dict[str, dict[str, Any]] = {}
     retention: dict[str, str] = {}
     seal: str | None = None
+    adapt: bool = False
     served_days: float = 90.0
     attribution: dict[str, float] = {}
     file: str | None = None
@@ -243,19 +248,10 @@ def read_settings(folder: Path | None, file: str | None) -> FileSettings:
                     _check_syntax(check(name, fields))
                 except InvalidInput as error:
                     raise InvalidInput(f"{kind}.{name}: {error.message}") from None
-        _check_seal(known.get("seal"))
+        check_file_source(known.get("seal"))
     except (msgspec.ValidationError, InvalidInput) as error:
         raise InvalidInput(f"{path} is not valid: {error}") from None
     return FileSettings(path, known, mapping(limits, LIMITS, "in_flight = 100"))
-
-
-def _check_seal(source: str | None) -> None:
-    """Refuse a command: opening the store of somebody else must not run a program."""
-    if source is not None and source.startswith("command:"):
-        raise InvalidInput(
-            "seal names a command, which a file of settings must not; give it with --master-key or "
-            "in the variable NEARLINE_SEAL"
-        )
 
 
 def _check_syntax(body: Mapping[str, Any]) -> None:

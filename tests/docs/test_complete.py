@@ -119,7 +119,7 @@ def test_every_documented_route_exists() -> None:
 def test_every_field_of_events_and_items_is_documented() -> None:
     events = rows(section(read("reference/http.md"), "### POST /v1/events"))
     assert events.keys() - {"view"} == set(Event.__struct_fields__)
-    items = rows(section(read("reference/http.md"), "## Catalogue"))
+    items = rows(section(read("reference/http-store.md"), "## Catalogue"))
     assert items.keys() - {"PUT"} == set(Item.__struct_fields__)
 
 
@@ -217,7 +217,7 @@ def test_every_metric_of_the_server_is_documented() -> None:
         text = client.get("/metrics").text
     told = re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)
     found = {name: kind for name, kind in told if not name.endswith("_created")}
-    table = rows(section(read("operations.md"), "## Metrics"))
+    table = rows(section(read("monitoring.md"), "## Metrics"))
     shown = {name: row[1].strip() for name, row in table.items() if name.startswith("nearline_")}
     assert found == shown
 
@@ -233,13 +233,13 @@ def test_every_split_and_metric_of_evaluation_is_documented() -> None:
 
 
 def test_every_data_set_is_documented() -> None:
-    assert set(DATASETS) <= rows(section(read("data-formats.md"), "## Public data sets")).keys()
+    assert set(DATASETS) <= rows(section(read("data-catalogue.md"), "## Public data sets")).keys()
 
 
 def test_every_variable_of_the_environment_is_documented() -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
     variables = set(re.findall(r"\bNEARLINE_[A-Z_]+\b", source))
-    assert variables <= rows(section(read("operations.md"), "## Environment")).keys()
+    assert variables <= rows(section(read("monitoring.md"), "## Environment")).keys()
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])

@@ -12,7 +12,14 @@ NOT_RUN = {
     ("docs/comparison.md", "nearline compare online-retail --large"),
     ("docs/filters.md", "nearline "),
     ("docs/howto-cli.md", "nearline demo"),
+    ("docs/howto-container.md", "NEARLINE_API_KEY=... docker compose"),
+    ("docs/howto-container.md", "docker build"),
+    ("docs/howto-container.md", "docker run"),
+    ("docs/howto-kafka.md", "nearline ingest kafka"),
+    ("docs/howto-kafka.md", "nearline serve"),
+    ("docs/howto-kafka.md", "pip install"),
     ("docs/quickstart.md", "make setup"),
+    ("docs/scaling.md", "pip install"),
 }
 # Page and beginning of every indented block.
 DRAWINGS = {

@@ -215,6 +215,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "max_per": st.none() | st.dictionaries(st.text(max_size=2), st.integers(1, 9), max_size=2),
     "max_shown": st.none() | st.fixed_dictionaries({"times": st.floats(1, 9)}),
     "rotation": st.none() | st.floats(0, 1),
+    "explore": st.none() | st.dictionaries(st.text(max_size=2), st.floats(0, 1), max_size=2),
+    "track": st.none() | st.booleans(),
     "cursor": st.none() | st.text(max_size=3),
     "scenario": st.none() | st.text(max_size=3),
 }

@@ -132,10 +132,10 @@ def test_the_commands(tmp_path: Path) -> None:
         assert result.exit_code == 0, result.output
         return result.output
 
-    shop, copy, back = (str(tmp_path / name) for name in ("shop", "copy", "back"))
-    assert run("backup", "--store", shop, copy) == f"{copy}: 3 records, no model.\n"
+    store, copy, back = (str(tmp_path / name) for name in ("shop", "copy", "back"))
+    assert run("backup", "--store", store, copy) == f"{copy}: 3 records, no model.\n"
     assert "2 records" in run("restore", "--store", back, copy, "--until", "2")
-    assert '"records": 3' in run("archive", "--store", shop, str(tmp_path / "a"), "--json")
+    assert '"records": 3' in run("archive", "--store", store, str(tmp_path / "a"), "--json")
 
 
 @pytest.mark.servers

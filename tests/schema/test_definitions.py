@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nearline.errors import InvalidInput
-from nearline.schema import ListOptions
+from nearline.schema import ListOptions, RecommendationRequest
 from nearline.schema.definitions import (
     MAX_DEFINITION_BYTES,
     SCENARIO_FIELDS,
@@ -129,5 +129,7 @@ def test_the_nearest_name_is_stated() -> None:
 
 
 def test_scenarios_have_the_options_of_requests_and_their_rules() -> None:
-    assert set(SCENARIO_FIELDS) - {"rules", "because"} <= set(ListOptions.__struct_fields__)
+    assert set(SCENARIO_FIELDS) - {"rules", "because"} <= set(
+        RecommendationRequest.__struct_fields__
+    )
     assert {"k", "repeats", "rules"} <= set(SCENARIO_FIELDS)

@@ -29,7 +29,7 @@ FLAGS = [
 SIZES = {"wide": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 PAGES = (
     *("overview", "users", "user/u1", "user/nobody", "items", "item/i1", "item/none"),
-    *("models", "data", "system"),
+    *("flow", "rules", "models", "data", "system"),
 )
 ITEMS = [
     {"item_id": f"i{n}", "title": f"Tea number {n}", "text": "green tea", "categories": ["tea"]}
@@ -232,6 +232,97 @@ def test_a_checkpoint_is_made_and_listed(view: View) -> None:
     page = view.open("models")
     page.get_by_role("button", name="Checkpoint").click()
     page.locator(".jobs li", has_text="Checkpoint").get_by_text("done").wait_for()
+
+
+def test_the_flow_shows_an_event_at_once(view: View, server: LiveServer) -> None:
+    page = view.open("flow")
+    page.get_by_text("live", exact=True).wait_for()
+    page.get_by_label("Show IDs").check()
+    page.get_by_text("live", exact=True).wait_for()
+    rows = page.locator("tbody tr")
+
+    def seen() -> bool:  # the stream with IDs may begin after the first event
+        httpx.post(f"{server.url}/v1/events", json={"user_id": "flowing", "item_id": "i3"})
+        page.wait_for_timeout(200)
+        return bool(rows.get_by_text("flowing").count())
+
+    assert any(seen() for _ in range(300))
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_text("paused", exact=True).wait_for()
+
+
+def test_a_rule_is_stored_and_its_effect_shown(view: View, server: LiveServer) -> None:
+    page = view.open("rules")
+    page.get_by_role("button", name="+ pin").click()
+    page.get_by_label("Name").fill("tea-first")
+    page.get_by_label("User for the lists").fill("somebody-else")
+    definition = page.get_by_label("Definition (JSON)")
+    definition.fill("{nothing")
+    page.get_by_role("button", name="Store and compare").click()
+    page.get_by_text("The definition is not valid JSON").wait_for()
+    definition.fill('{"pin": {"item_id": "i11", "position": 1}}')
+    page.get_by_role("button", name="Store and compare").click()
+    page.get_by_text("This user's list has changed").wait_for()
+    after = page.get_by_role("region", name="After")
+    after.locator("li").first.get_by_text("Tea number 11").wait_for()
+    assert httpx.get(f"{server.url}/v1/rules/tea-first").status_code == 200
+    page.get_by_role("button", name="Edit tea-first").click()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    page.get_by_text("No rules yet.").wait_for()
+    assert httpx.get(f"{server.url}/v1/rules/tea-first").status_code == 404
+
+
+def test_the_tour_ends_in_an_event_whose_effect_is_seen(view: View, server: LiveServer) -> None:
+    page = view.open("tour/u1")
+    for step in range(1, 6):
+        page.get_by_text(f"Step {step} of 6").wait_for()
+        if AXE.exists():
+            assert view.violations() == [], step
+        page.get_by_role("button", name="Next", exact=True).click()
+    page.get_by_text("Step 6 of 6").wait_for()
+    before = user_of(server, "u1")["history"]
+    assert page.get_by_label("Item ID").input_value()
+    page.get_by_role("button", name="Store event").click()
+    page.get_by_role("heading", name="Recommendations after the event").wait_for()
+    page.get_by_role("button", name="Done").click()
+    assert page.locator(".tour").count() == 0
+    assert len(user_of(server, "u1")["history"]) == len(before) + 1
+
+
+def test_the_settings_in_force_and_the_days_of_an_item_are_shown(view: View) -> None:
+    page = view.open("system")
+    page.get_by_text("engine.similar_users").wait_for()
+    page = view.open("item/i3")
+    page.get_by_role("heading", name="Events by day").wait_for()
+
+
+def press_to(page: Any, wanted: Any, most: int = 80) -> None:
+    """Press Tab until the focus is on an element, and check that it can be seen."""
+    wanted.wait_for()
+    for _ in range(most):
+        if wanted.evaluate("one => one === document.activeElement"):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"{wanted} cannot be reached with Tab")
+
+
+def test_a_file_is_imported_by_keyboard_alone(view: View, tmp_path: Path) -> None:
+    rows = "\n".join(f"k{n % 5},i{(n * 3 + n // 5) % 12},{1_700_000_000 + n}" for n in range(40))
+    (tmp_path / "keys.csv").write_text(f"user_id,item_id,timestamp\n{rows}\n")
+    page = view.open("overview")
+    press_to(page, page.get_by_role("link", name="Import"))
+    page.keyboard.press("Enter")
+    press_to(page, page.locator("#file"))
+    with page.expect_file_chooser() as chosen:
+        page.keyboard.press("Space")
+    chosen.value.set_files(tmp_path / "keys.csv")
+    press_to(page, page.get_by_role("button", name="Store 40 rows"))
+    page.keyboard.press("Enter")
+    page.get_by_text("40 of 40 rows sent").wait_for()
+    press_to(page, page.get_by_role("link", name="Train a model"))
+    page.keyboard.press("Enter")
+    press_to(page, page.get_by_role("button", name="Train a model"))
 
 
 def test_theme_and_language_are_remembered(view: View) -> None:

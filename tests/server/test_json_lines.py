@@ -60,7 +60,7 @@ def test_records_warnings_and_errors_of_threads_become_lines(
         "careful: x",
         "library",
     )
-    assert "KeyError: 'k'" in second["traceback"]
+    assert "KeyError: '***'" in second["traceback"]
     assert third["message"] == "%d"
     assert (fourth["category"], fourth["place"]) == ("DeprecationWarning", "file.py:3")
     assert "IndexError" in fifth["traceback"]

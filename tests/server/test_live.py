@@ -202,7 +202,7 @@ def test_writes_survive_a_restart(tmp_path: Path) -> None:
         assert http.get("/v1/users/u").json() == known
         assert http.get("/v1/items/i").json()["title"] == "kept"
         assert http.post("/v1/events", json=event).json()["duplicates"] == 1
-        assert http.delete("/v1/users/u").json() == {"erased": 1}
+        assert http.delete("/v1/users/u").json()["erased"] == 1
     assert stop_server(again) == 0
     output = again.output.read_text()
     assert "Listening on http://127.0.0.1:" in output

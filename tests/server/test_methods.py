@@ -15,6 +15,7 @@ Client = TestClient[Gateway]
 IDS = {
     "item_id": "i1",
     "user_id": "u1",
+    "tag": "t1",
     "job_id": "j1",
     "event_id": "e1",
     "snapshot_id": "0" * 16,

@@ -18,8 +18,11 @@ def test_attributes_are_put_patched_and_read(client: TestClient[Any]) -> None:
         "user_id": "new/ü",
         "history": [],
         "attributes": {"country": "FR", "vip": True},
+        "profiling": True,
     }
-    assert client.delete(URL).json() == {"erased": 2}
+    erased = client.delete(URL).json()
+    assert erased["erased"] == erased["receipt"]["erased"] == 2
+    assert erased["receipt"]["nothing_left"] is True
     assert client.get(URL).status_code == 404
 
 

@@ -108,9 +108,9 @@ def test_a_checkpoint_that_does_not_match_is_rejected(
 
 
 def test_another_version_is_refused(path: Path) -> None:
-    body = saved(path)[:-DIGEST_BYTES].replace(b"state 6", b"state 5")
+    body = saved(path)[:-DIGEST_BYTES].replace(b"state 7", b"state 5")
     path.write_bytes(body + hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest())
-    with pytest.raises(Damaged, match="format 6"):
+    with pytest.raises(Damaged, match="format 7"):
         load(path)
 
 

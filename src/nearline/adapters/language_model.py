@@ -20,16 +20,19 @@ import msgspec
 from nearline.adapters.chat import Chat, ChatFailed
 from nearline.adapters.guards import Breaker, TokenBudget
 from nearline.adapters.llm_config import LlmConfig, Prompt, sends_in_the_clear
+from nearline.adapters.valkey import SharedCache
 
 T = TypeVar("T")
 
 OUTCOMES = (
-    *("answered", "cached", "late", "refused", "unreachable", "too_large", "junk"),
+    *("answered", "cached", "shared", "late", "refused", "unreachable", "too_large", "junk"),
     *("left_alone", "over_budget"),
 )
 # Tokens have more bytes than this on average, so that the estimated cost is an upper bound.
 BYTES_PER_TOKEN = 3
 CLOSE_SECONDS = 2.0
+# Start of the keys in the shared cache.
+SHARED_PREFIX = "llm:"
 _NOTHING = object()
 
 logger = logging.getLogger(__name__)
@@ -76,6 +79,8 @@ class LanguageModel:
         self._breaker = Breaker(config.failures, config.pause_seconds)
         self._budget = TokenBudget(config.tokens_per_minute, config.tokens_per_day)
         self._cache: OrderedDict[bytes, Any] = OrderedDict()
+        shared = config.shared
+        self._shared = None if shared is None else SharedCache(shared, clock)
         self._running: set[asyncio.Task[Any]] = set()
         self._lock = Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -116,6 +121,9 @@ class LanguageModel:
     def forget(self) -> None:
         """Clear the cache, since cached answers may be based on events of an erased user."""
         self._cache.clear()
+        with self._lock:
+            if self._shared is not None and not self._closed:
+                self._submit(self._forget_shared(self._shared))
 
     def close(self) -> None:
         """Cancel pending calls, whose futures then have the result None, and stop the thread.
@@ -164,6 +172,9 @@ class LanguageModel:
             self._cache[key] = kept
             self.outcomes["cached"] += 1
             return kept  # type: ignore[no-any-return]
+        found = await self._found_in_shared(key, read)
+        if found is not None:
+            return found
         now, cost = self._clock(), _estimate(prompt)
         if not self._breaker.admits(now):
             self.outcomes["left_alone"] += 1
@@ -172,18 +183,51 @@ class LanguageModel:
             self._breaker.gave_up()
             self.outcomes["over_budget"] += 1
             return None
-        value = await self._call(prompt, read, cost)
-        if value is not None and self.config.cache_entries:
-            self._cache[key] = value
-            if len(self._cache) > self.config.cache_entries:
-                self._cache.popitem(last=False)
+        value, text = await self._call(prompt, read, cost)
+        if value is not None:
+            self._keep(key, value)
+            if self._shared is not None:
+                name, seconds = SHARED_PREFIX + key.hex(), self.config.shared_seconds
+                await self._shared.put(name, text.encode(), seconds)
         return value
 
-    async def _call(self, prompt: Prompt, read: Callable[[str], T | None], cost: int) -> T | None:
+    def _keep(self, key: bytes, value: object) -> None:
+        if not self.config.cache_entries:
+            return
+        self._cache[key] = value
+        if len(self._cache) > self.config.cache_entries:
+            self._cache.popitem(last=False)
+
+    async def _found_in_shared(self, key: bytes, read: Callable[[str], T | None]) -> T | None:
+        """Return an answer that another server stored; it is read like one of the model."""
+        if self._shared is None:
+            return None
+        text = await self._shared.get(SHARED_PREFIX + key.hex())
+        try:
+            value = None if text is None else read(text.decode())
+        except (UnicodeDecodeError, ValueError):
+            return None
+        if value is not None:
+            self.outcomes["shared"] += 1
+            self._keep(key, value)
+        return value
+
+    async def _forget_shared(self, shared: SharedCache) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        if await shared.connected():
+            await shared.clear(SHARED_PREFIX)
+
+    async def _call(
+        self, prompt: Prompt, read: Callable[[str], T | None], cost: int
+    ) -> tuple[T | None, str]:
+        """Return the parsed answer of the model, and its text."""
         timer = asyncio.get_running_loop().time
         start = timer()
         self.tokens += cost
-        value, reason, retry_after = None, "junk", 0.0
+        value, text, reason, retry_after = None, "", "junk", 0.0
         try:
             text, tokens = await self._chat.ask(prompt)
             if tokens:
@@ -204,7 +248,7 @@ class LanguageModel:
         else:
             self._breaker.succeeded()
             self.outcomes["answered"] += 1
-        return value
+        return value, text
 
     def _failed(self, reason: str, retry_after: float = 0.0) -> None:
         self.outcomes[reason] += 1
@@ -222,6 +266,8 @@ class LanguageModel:
         if others:
             await asyncio.wait(others, timeout=CLOSE_SECONDS)
         await self._chat.close()
+        if self._shared is not None:
+            await self._shared.close()
 
 
 def _estimate(prompt: Prompt) -> int:

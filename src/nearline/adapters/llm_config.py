@@ -8,9 +8,12 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from nearline.adapters.valkey import parse_address
 from nearline.errors import DataNotFound, InvalidInput
 
 MAX_CANDIDATES = 100
+# Answers may depend on the history of a user who is erased while Valkey is away.
+MAX_SHARED_SECONDS = 86_400
 # Fields that the client sets itself.
 _RESERVED = ("messages", "model", "n", "stream")
 
@@ -58,6 +61,10 @@ class LlmConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Length of the pause in seconds, after which a single call is tried.
     cache_entries : int
         Number of answers in the least-recently-used cache; 0 disables it.
+    shared : str or None
+        Address of a Valkey server (``valkey://host:port``) whose cache several servers share.
+    shared_seconds : float
+        Seconds for which the shared cache keeps an answer.
     options : dict
         Additional fields of the request body; the value None removes a default field.
     """
@@ -73,6 +80,8 @@ class LlmConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     failures: int = 5
     pause_seconds: float = 30.0
     cache_entries: int = 10_000
+    shared: str | None = None
+    shared_seconds: float = 3_600.0
     options: dict[str, Any] = {}
 
     def check(self) -> None:
@@ -88,6 +97,11 @@ class LlmConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for name in ("tokens_per_minute", "tokens_per_day", "cache_entries"):
             if getattr(self, name) < 0:
                 raise _bad(name, getattr(self, name), "it must be 0 or more")
+        if not 0 < self.shared_seconds <= MAX_SHARED_SECONDS:
+            most = f"it must be above 0, and {MAX_SHARED_SECONDS} at most"
+            raise _bad("shared_seconds", self.shared_seconds, most)
+        if self.shared is not None:
+            parse_address(self.shared)
         if self.failures < 1:
             raise _bad("failures", self.failures, "it must be 1 or more")
         for name in _RESERVED:

@@ -13,9 +13,11 @@ import click
 
 from nearline.cli.around import audience, items, popular, search, trending, users
 from nearline.cli.ask import explain, recommend, similar
+from nearline.cli.audit import audit
 from nearline.cli.backup import archive, backup, restore
 from nearline.cli.bench import bench
 from nearline.cli.compare import compare
+from nearline.cli.comply import comply
 from nearline.cli.definitions import rules, scenarios
 from nearline.cli.demo import demo
 from nearline.cli.doctor import doctor
@@ -24,6 +26,7 @@ from nearline.cli.experiments import experiments
 from nearline.cli.export import export
 from nearline.cli.info import info
 from nearline.cli.ingest import ingest, quarantine
+from nearline.cli.keys import keys
 from nearline.cli.learn import import_, train
 from nearline.cli.models import models
 from nearline.cli.ope import ope
@@ -38,7 +41,7 @@ from nearline.cli.serve import serve
 from nearline.cli.settings import config
 from nearline.cli.simulate import simulate
 from nearline.cli.snapshots import promote, rollback, snapshots
-from nearline.cli.users import critique, user
+from nearline.cli.users import consent, critique, tags, user
 from nearline.cli.wording import for_command_line
 from nearline.errors import NearlineError
 
@@ -88,7 +91,7 @@ for _command in (
     *(models, train, evaluate, compare, replay, ope),
     *(info, snapshots, promote, rollback, scenarios, rules, config, retain, seal),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
-    *(backup, restore, archive),
-    *(user, critique, experiments, report, export, serve, simulate, bench, doctor),
+    *(backup, restore, archive, keys, audit, comply),
+    *(user, consent, tags, critique, experiments, report, export, serve, simulate, bench, doctor),
 ):
     main.add_command(_command)

@@ -74,7 +74,8 @@ def import_(
     FILE is .csv, .tsv, .txt, .dat, .data, .jsonl, .ndjson, .json (each also with .gz) or .parquet
     with the columns user_id, item_id and optionally timestamp, event and value. The name of a field
     inside an object is OBJECT.FIELD. Invalid rows are dropped and reported. Rows that were imported
-    before are not stored again. `nearline info` shows the summary again.
+    before are not stored again. `nearline info` shows the summary again. A .zip file is what
+    `nearline user --export` wrote about a user.
     """
     from nearline.common.compiler_cache import is_empty
     from nearline.data import read_interactions, read_items, read_table, without_item_fields
@@ -84,6 +85,11 @@ def import_(
         raise click.UsageError(
             "Nothing to import: name a FILE of interactions, --items, --users, or several of these."
         )
+    if file is not None and file.suffix.lower() == ".zip":
+        if items_file is not None or users_file is not None or columns:
+            raise click.UsageError("A .zip file is the export of a user and is imported alone.")
+        _import_user(file, store, as_json=as_json)
+        return
     if item_columns and items_file is None:
         raise click.UsageError(
             "--item-column names a column of a catalogue; add --items FILE, or use --column."
@@ -154,6 +160,7 @@ def import_(
         "nearline train --store shop/ --encoder auto",
         "nearline train --store shop/ --memory 4GB --search-seconds 180",
         "nearline train --store shop/ --model ease --set l2=500 --search 20",
+        "nearline train --store shop/ --on spark://host:7077",
     )
 )
 @store_option
@@ -192,6 +199,12 @@ def import_(
     "not depend on it.  [default: half of the memory of the machine]",
 )
 @seed_option
+@click.option(
+    "--on",
+    metavar="URL",
+    help="Count pairs on a cluster of Apache Spark, such as spark://host:7077 or local[4]. The "
+    "model is the same.",
+)
 @config_option
 @json_option
 def train(
@@ -205,6 +218,7 @@ def train(
     search_seconds: float | None,
     memory: int | None,
     seed: int,
+    on: str | None,
     as_json: bool,
 ) -> None:
     """Train on all data in the store, and activate the model.
@@ -225,7 +239,7 @@ def train(
     # The model that is replaced need not learn what came since its training.
     config = changed(config, online=False)
     with open_store(store, config, call=call) as engine, progress_bars() as progress:
-        engine.fit(seed=seed, progress=progress)
+        engine.fit(seed=seed, on=on, progress=progress)
         model_id, metrics, offset = engine.model_id, engine.metrics, engine.offset
         users, items, summary = engine.n_users, engine.n_items, engine.training_summary
     if as_json:
@@ -262,6 +276,21 @@ def train(
         return
     rows = [[name.removeprefix("validation_"), f"{value:.4f}"] for name, value in metrics.items()]
     write_table([["metric on validation data", "mean"], *rows], numbers=[1])
+
+
+def _import_user(file: Path, store: Path, *, as_json: bool) -> None:
+    from nearline.engine import Recommender
+    from nearline.errors import DataNotFound
+
+    if not file.is_file():
+        raise DataNotFound(f"there is no file {file}; name the export of a user")
+    with Recommender(store, config=command_config(store)) as engine:
+        found = engine.import_user(file)
+    if as_json:
+        write_json(found._asdict())
+        return
+    user = printable(found.user_id)
+    click.echo(f"User {user}: {found.stored:,} records stored, {found.known:,} known before")
 
 
 def _show(report: "CleaningReport") -> None:

@@ -46,6 +46,23 @@ class ByteSize(click.ParamType[int]):
         return size
 
 
+class Duration(click.ParamType[float]):
+    """A time such as ``90d``, ``12h``, ``30m`` or ``10s``, in seconds."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number of seconds."""
+        found = _TIME.fullmatch(str(value).strip())
+        if found is None:
+            self.fail(f"{value} is not a time such as 90d, 12h, 30m or 10s.", param, ctx)
+        return float(found[1]) * _SECONDS[found[2]]
+
+
+_TIME = re.compile(r"(\d{1,6}(?:\.\d+)?)([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*((?:[kmgt]?b)?)", re.IGNORECASE)
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 

@@ -26,6 +26,7 @@ from nearline.cli.output import write_json
 from nearline.cli.ranges import ByteSize, IntRange
 from nearline.cli.reading import weights_option
 from nearline.cli.seal import master_key_option
+from nearline.cli.security_options import security_options, take_security
 from nearline.cli.settings import (
     command_config,
     config_file,
@@ -112,6 +113,7 @@ port_option = click.option(
     metavar="FILE",
     help="With --ingest: settings of the Kafka client, one name=value a line.",
 )
+@security_options
 @encoder_option
 @weights_option
 @include_seen_option
@@ -153,13 +155,15 @@ def serve(
     llm_url: str | None,
     llm_model: str | None,
     as_json: bool,
+    **security: Any,
 ) -> None:
     """Serve a store over HTTP until Ctrl-C or SIGTERM.
 
     By default the server accepts connections from this machine only; any other --host needs an
-    API key. A store that does not exist is created, and learns from the events that it receives.
-    A language model, if named, is used for requests with rerank or words. Use the encoder that
-    the store was trained with. --include-seen applies to the lists by which trainings are judged.
+    API key, or keys that `nearline keys` made. A store that does not exist is created, and learns
+    from the events that it receives. A language model, if named, is used for requests with rerank
+    or words. Use the encoder that the store was trained with. --include-seen applies to the lists
+    by which trainings are judged.
     --repeats is also the default of requests.
 
     With --stores, each subfolder is a store, which its first request opens; PUT /v1/ns/NAME creates
@@ -221,6 +225,7 @@ def serve(
             allow_hosts=allow_hosts,
             limits=limits,
             as_json=as_json,
+            security=take_security(security, several or store),
         )
     finally:
         gc.enable()
@@ -252,6 +257,7 @@ def run_server(
     several: Path | None = None,
     most_open: int = 100,
     open_store: "Callable[[Path], Recommender] | None" = None,
+    security: "dict[str, Any] | None" = None,
     on_listening: "Callable[[], object] | None" = None,
 ) -> None:
     """Serve until a signal arrives; print the address to standard output.
@@ -280,6 +286,7 @@ def run_server(
             stores=None
             if several is None or open_store is None
             else server.Stores(folder=several, open_store=open_store, most_open=most_open),
+            **(security or {}),
         )
     except (NearlineError, OSError) as error:
         # Like all other lines of the server on standard error.

@@ -32,6 +32,7 @@ def _pairs(
     epilog=example(
         "nearline user --store shop/ u1",
         "nearline user --store shop/ u1 --set country=FR --set age=31 --unset vip",
+        "nearline user --store shop/ u1 --export u1.zip",
     )
 )
 @click.argument("user")
@@ -50,12 +51,30 @@ def _pairs(
     metavar="NAME",
     help="Attribute to remove. Can be given several times.",
 )
+@click.option(
+    "--export",
+    "export_to",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write everything that is stored about USER to this ZIP file, which `nearline import` "
+    "reads.",
+)
 @json_option
 def user(
-    user: str, store: Path, changes: dict[str, Any], unset: tuple[str, ...], as_json: bool
+    user: str,
+    store: Path,
+    changes: dict[str, Any],
+    unset: tuple[str, ...],
+    export_to: Path | None,
+    as_json: bool,
 ) -> None:
     """Show the attributes and the history of USER, after changes if there are any."""
     with open_store(store) as engine:
+        if export_to is not None:
+            if export_to.exists():
+                raise click.UsageError(f"{export_to} exists; name a file that does not")
+            size = len(engine.export_user(user, export_to))
+            click.echo(f"Wrote {export_to}: {size:,} bytes", err=True)
         changed = changes | dict.fromkeys(unset)
         if changed:
             engine.change_user(user, changed)
@@ -128,3 +147,72 @@ def _said(one: Any) -> str:
     if one.not_item is not None:
         return f"not {one.not_item}"
     return "less of " + ", ".join(f"{name}={value}" for name, value in one.less_of.items())
+
+
+@click.command(
+    epilog=example(
+        "nearline consent --store shop/ u1 --no-profiling",
+        "nearline consent --store shop/ u1 --profiling --purpose recommendations",
+    )
+)
+@click.argument("user")
+@store_option
+@click.option(
+    "--profiling/--no-profiling",
+    default=None,
+    help="Whether lists and models may use what is stored about the user.",
+)
+@click.option(
+    "--purpose",
+    "purposes",
+    multiple=True,
+    metavar="NAME",
+    help="Purpose to which the user agreed. Can be given several times.",
+)
+@json_option
+def consent(
+    user: str, store: Path, profiling: bool | None, purposes: tuple[str, ...], as_json: bool
+) -> None:
+    """Store what USER allows, and show it.
+
+    Without profiling, the user's lists are those of a stranger, and models are as if the user had
+    never been seen.
+    """
+    if purposes and profiling is None:
+        raise click.UsageError("--purpose needs --profiling or --no-profiling")
+    with open_store(store) as engine:
+        if profiling is not None:
+            engine.put_consent(user, profiling=profiling, purposes=purposes)
+        found = engine.consent(user)
+    if as_json:
+        write_json(found)
+        return
+    row = ["yes" if found.profiling else "no", ", ".join(found.purposes)]
+    write_table([["profiling", "purposes"], row])
+
+
+@click.command(
+    epilog=example(
+        "nearline tags --store shop/ u1",
+        "nearline tags --store shop/ u1 --delete brand=Acme",
+    )
+)
+@click.argument("user")
+@store_option
+@click.option("--delete", "deleted", metavar="TAG", help="Tag to delete from the profile.")
+@json_option
+def tags(user: str, store: Path, deleted: str | None, as_json: bool) -> None:
+    """List the interest tags of USER, after the deletion of one if it is named.
+
+    A tag is a category of items, or NAME=VALUE of an attribute. Lists do not depend on earlier
+    events with a deleted tag.
+    """
+    with open_store(store) as engine:
+        if deleted is not None:
+            engine.delete_tag(user, deleted).result()
+        found = engine.tags(user)
+    if as_json:
+        write_json({"user_id": user, "tags": found})
+        return
+    rows = [[one.tag, f"{one.weight:.3f}", str(one.items)] for one in found]
+    write_table([["tag", "weight", "items"], *rows], numbers=[1, 2])

@@ -44,6 +44,10 @@ class Signer:
         token = self._signature(purpose, content) + content
         return urlsafe_b64encode(token).rstrip(b"=").decode()
 
+    def pseudonym(self, user_id: str) -> str:
+        """Return what stands for a user: a keyed hash that says nothing without the secret."""
+        return self._signature("pseudonym", user_id.encode()).hex()
+
     def verify(self, purpose: str, token: str, field: str) -> bytes:
         """Return the content of a token that `sign` made for this purpose.
 

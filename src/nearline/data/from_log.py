@@ -1,8 +1,9 @@
 """Conversion of the log to a dataset, for training."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from nearline.log.base import Readable, ReadsPayloads
 from nearline.log.codec import decode
 from nearline.schema import (
     AttributeValue,
+    Consent,
     Event,
     Item,
     ItemDeleted,
@@ -53,7 +55,8 @@ def dataset_from_log(
 
     The items of `item_ids` have the first indices; other items follow in order of occurrence.
     Without `item_ids`, the result equals `make_dataset` of the same events and of the catalogue at
-    `stop`. A deleted item keeps its interactions but has no text. Erased events are not included.
+    `stop`. A deleted item keeps its interactions but has no text. Erased events are not included,
+    nor is anything of a user who objects to profiling at `stop`.
 
     If the log can return encoded records, there is no Python object for an event. While the log is
     read, an event takes 24 bytes.
@@ -80,7 +83,9 @@ def dataset_from_log(
             parsed = parse_events(np.zeros(0, np.uint8), np.zeros(len(block) + 1, np.int64))
             found = [(at, record) for at, (_, record) in enumerate(block)]
             events.add(np.zeros(0, np.uint8), parsed, others.without(block[0][0], found))
-    built = events.assemble(others.catalogue, weight)
+    for user_id in others.objecting:
+        others.attributes.pop(user_id, None)
+    built = events.assemble(others.catalogue, weight, others.objecting, len(item_ids))
     return with_attributes(built, others.attributes) if others.attributes else built
 
 
@@ -91,6 +96,7 @@ class _Others:
     on_other: OnOther | None
     catalogue: dict[str, Item] = field(default_factory=dict)
     attributes: dict[str, Mapping[str, AttributeValue]] = field(default_factory=dict)
+    objecting: set[str] = field(default_factory=set)
 
     def without(self, start: int, records: Sequence[tuple[int, Record]]) -> list[tuple[int, Event]]:
         """Add all records that are no events; return the events, each with its place."""
@@ -112,6 +118,9 @@ class _Others:
             elif isinstance(record, UserPut | UserPatched):
                 old = self.attributes.get(record.user_id, {})
                 self.attributes[record.user_id] = record.applied_to(old)
+            elif isinstance(record, Consent):
+                said = self.objecting.discard if record.profiling else self.objecting.add
+                said(record.user_id)
         return events
 
 
@@ -152,8 +161,17 @@ class _Events:
         self._time[to], self._value[to] = parsed.times[rows], parsed.values[rows]
         self._n += len(rows)
 
-    def assemble(self, catalogue: Mapping[str, Item], weight: Weight) -> Dataset:
-        """Return the dataset of all events; this object cannot be used afterwards."""
+    def assemble(
+        self,
+        catalogue: Mapping[str, Item],
+        weight: Weight,
+        objecting: Collection[str],
+        first: int,
+    ) -> Dataset:
+        """Return the dataset of all events except those of users who object.
+
+        The `first` items keep their numbers. This object cannot be used afterwards.
+        """
         try:
             users, items = self._users.strings(), self._items.strings()
             kinds = [kind or _DEFAULT_KIND for kind in self._kinds.strings()]
@@ -164,13 +182,52 @@ class _Events:
         of_kind = np.array([weight(kind) for kind in kinds], dtype=np.float32)
         del self._users, self._items
         n = self._n
+        times, kinds_of, values = self._time[:n], self._kind[:n], self._value[:n]
+        columns = _Columns(users, items, self._user[:n], self._item[:n])
+        if not set(objecting).isdisjoint(users):
+            columns, kept = _without(columns, objecting, first)
+            times, kinds_of, values = times[kept], kinds_of[kept], values[kept]
         return assemble(
-            users,
-            items,
+            columns.user_ids,
+            columns.item_ids,
             catalogue,
-            users=self._user[:n],
-            items=self._item[:n],
-            times=self._time[:n],
-            weights=of_kind[self._kind[:n]],
-            values=self._value[:n],
+            users=columns.users,
+            items=columns.items,
+            times=times,
+            weights=of_kind[kinds_of],
+            values=values,
         )
+
+
+class _Columns(NamedTuple):
+    """IDs by index, and the indices of the user and the item of each event: int32 [n]."""
+
+    user_ids: list[str]
+    item_ids: list[str]
+    users: NDArray[np.int32]
+    items: NDArray[np.int32]
+
+
+def _without(
+    columns: _Columns, objecting: Collection[str], first: int
+) -> tuple[_Columns, NDArray[np.bool_]]:
+    """Remove the events of some users, and number the others as if these had never been there.
+
+    The `first` items keep their indices. Also returns which events remain.
+    """
+    out = np.array([user_id in objecting for user_id in columns.user_ids], dtype=np.bool_)
+    kept = ~out[columns.users]
+    items = columns.items[kept]
+    found, places = np.unique(items, return_index=True)
+    later = found >= first
+    order = [*range(first), *found[later][np.argsort(places[later])].tolist()]
+    new_item = np.full(len(columns.item_ids), -1, dtype=np.int32)
+    new_item[order] = np.arange(len(order))
+    new_user = (np.cumsum(~out) - 1).astype(np.int32)
+    renumbered = _Columns(
+        [user_id for user_id, gone in zip(columns.user_ids, out, strict=True) if not gone],
+        [columns.item_ids[at] for at in order],
+        new_user[columns.users[kept]],
+        new_item[items],
+    )
+    return renumbered, kept

@@ -24,7 +24,7 @@ from nearline.kernels.history_split import came_before
 from nearline.log import Log
 from nearline.models.base import Model
 from nearline.models.capabilities import LearnsOnline, LearnsUsers
-from nearline.schema import Event, Item, ItemDeleted, ItemPatched, Record
+from nearline.schema import Consent, Event, Item, ItemDeleted, ItemPatched, Record
 from nearline.state import Added, State
 
 # If the log grew by more than this factor, recounting it is faster than updating the counts.
@@ -87,6 +87,9 @@ def catch_up(
             if learner and erasures != log.erasures:
                 continue
             records.add(log.read(records.end, state.offset))
+            if learner and records.consents:
+                erasures = -1  # events from before the fit may have to go, or to come back
+                continue
             past = records.added(log)
             if learner and erasures != log.erasures:
                 continue  # a user whose events were read may have been erased meanwhile
@@ -110,6 +113,7 @@ class _Records:
         self.offset = self.end = offset
         self.items = list(items)
         self.state = state
+        self.consents = False  # whether a user's choice is among the records
         self._users: dict[str, int] = {}
         self._rows, self._indices = array("q"), array("i")
         self._weights, self._times = array("f"), array("d")
@@ -117,8 +121,12 @@ class _Records:
     def add(self, records: Iterable[tuple[int, Record]]) -> None:
         """Add records, in order."""
         index, weight = self.state.items, self.state.config.weight
+        objecting = self.state.profiles.objecting
         for offset, record in records:
+            self.end = offset + 1
             if isinstance(record, Event):
+                if record.user_id in objecting:
+                    continue
                 self._rows.append(self._users.setdefault(record.user_id, len(self._users)))
                 item = index.get(record.item_id)
                 if item is None:
@@ -130,9 +138,10 @@ class _Records:
                 self._indices.append(item)
                 self._weights.append(weight(record.event))
                 self._times.append(record.timestamp)
+            elif isinstance(record, Consent):
+                self.consents = True
             else:
                 self.note(record)
-            self.end = offset + 1
 
     def note(self, record: Record) -> None:
         """Add a catalogue change."""

@@ -1,11 +1,10 @@
 """The secret of a store, with which it signs cursors."""
 
 import logging
-import os
-from contextlib import suppress
 from pathlib import Path
-from secrets import token_bytes, token_hex
+from secrets import token_bytes
 
+from nearline.common import secret_file
 from nearline.common.signing import SECRET_BYTES
 
 logger = logging.getLogger(__name__)
@@ -22,38 +21,14 @@ def secret_of(folder: Path) -> bytes:
     """
     path = folder / KEY_FILE
     try:
-        return _read(path)
-    except FileNotFoundError:
-        pass
-    secret = token_bytes(SECRET_BYTES)
-    try:
-        return write_secret(folder, secret)
+        return secret_file.secret_in(path)
+    except ValueError as error:  # not the work of this package, which writes the file atomically
+        logger.warning("%s and is ignored", error)
     except OSError as error:
         logger.warning("%s cannot be written (%s): cursors end with this process", path, error)
-        return secret
+    return token_bytes(SECRET_BYTES)
 
 
 def write_secret(folder: Path, secret: bytes) -> bytes:
     """Store a secret, unless there is one already; return the one that is stored."""
-    path = folder / KEY_FILE
-    partial = folder / f".{KEY_FILE}.{token_hex(8)}"
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(secret)
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(partial, path)  # atomic
-    finally:
-        partial.unlink(missing_ok=True)
-    return _read(path)
-
-
-def _read(path: Path) -> bytes:
-    secret = path.read_bytes()
-    if len(secret) != SECRET_BYTES:
-        # Not the work of this package, which writes the file atomically.
-        logger.warning("%s has %d bytes and is ignored", path, len(secret))
-        return token_bytes(SECRET_BYTES)
-    return secret
+    return secret_file.write_secret(folder / KEY_FILE, secret)

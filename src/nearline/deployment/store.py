@@ -269,7 +269,8 @@ def save(parts: Deployment, folder: Path) -> None:
 def close(parts: Deployment, folder: Path | None) -> None:
     """Write what is queued, write the checkpoint if there is a folder, release the log."""
     try:
-        if folder is not None and not isinstance(parts.log, UnwritableLog):
+        failed = isinstance(parts.log, SharedLog) and parts.log.failure is not None
+        if folder is not None and not failed and not isinstance(parts.log, UnwritableLog):
             with suppress(LogUnavailable):  # what the state has is worth keeping
                 parts.log.append([]).result()  # the state now reflects everything queued before
             save_checkpoint(

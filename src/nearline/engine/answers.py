@@ -52,7 +52,7 @@ class ListMethods(TrackingMethods):
         With `late`, neither the model nor the language model is used; the rules are the same.
         """
         if late:
-            made = self._noted(answer(request, self._view(), late=True))
+            made = self._noted(answer(request, self._view(), late=True), request)
         else:
             made = self.draft(request).result()
         self.serve(self.served_list(request, made))
@@ -65,8 +65,8 @@ class ListMethods(TrackingMethods):
         """
         if request.rerank:
             draft = self.language.draft_answer(request, self._view(), within)
-            return draft.then(self._noted)
-        return Draft(self._noted(answer(request, self._view())))
+            return draft.then(lambda found: self._noted(found, request))
+        return Draft(self._noted(answer(request, self._view()), request))
 
     def resolved(self, options: O) -> O:
         """Return `options` with the values of its scenario and the default `k` where not set."""

@@ -14,6 +14,7 @@ from nearline.deployment.live_search import LiveSearch
 from nearline.deployment.location import folder_of
 from nearline.deployment.versions import Versions
 from nearline.engine.periodic import Periodic
+from nearline.engine.sampled_events import SampledEvents
 from nearline.ingest import start_with
 from nearline.ingest.connector import Ingested
 from nearline.ingest.impressions import Impressions
@@ -27,6 +28,7 @@ from nearline.jobs.retention import Retention
 from nearline.jobs.scheduler import Scheduler
 from nearline.jobs.training import Training
 from nearline.log import Log, UnwritableLog
+from nearline.models.capabilities import AdaptsWeights
 from nearline.notebook import tiles, wrap
 from nearline.recommend.language import Language
 from nearline.recommend.lists import View
@@ -71,7 +73,12 @@ class Engine(EngineStatus):
         writable = not isinstance(parts.log, UnwritableLog)
         self.served = ServedLog(self.path, config.served_days, clock, writable=writable)
         self._periodic = Periodic(self._every_minute, PERIOD_SECONDS)
-        if parts.state.definitions.running or parts.state.definitions.window:
+        self._sampled: SampledEvents | None = None
+        self._sampled_of: State | None = None
+        if config.adapt:
+            self._sample_events()
+        needed = parts.state.definitions.running or parts.state.definitions.window
+        if needed or config.adapt:
             self._periodic.start()
         for one in parts.state.definitions.running.values():
             for changes in one.variants.values():
@@ -115,6 +122,14 @@ class Engine(EngineStatus):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _sample_events(self) -> None:
+        """Follow the state that is in use, to sample events for `adapt`."""
+        state = self._current.open().state
+        if self._sampled_of is not state:
+            current = self._current
+            self._sampled = SampledEvents(state, lambda: current.deployment.model, self._clock)
+            self._sampled_of = state
+
     def _every_minute(self) -> None:
         """Do what is repeated while the recommender is open; groups of methods extend it."""
 
@@ -135,6 +150,10 @@ class Engine(EngineStatus):
         repeats = (self.config.repeats, parts.repeats_found)
         about = (parts.state, parts.model, parts.model_id, self._clock())
         view = View(*about, *repeats, signer=parts.signer, impressions=self._impressions)
+        factors = parts.state.definitions.factors
+        model = parts.model
+        if getattr(model, "factors", factors) != factors and isinstance(model, AdaptsWeights):
+            model.set_factors(factors)
         others, outcomes = self._current.others, self._current.outcomes
         if not others and outcomes is None:
             return view

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from nearline.engine.base import Engine
 from nearline.errors import InvalidInput, Overloaded
-from nearline.schema import Answer, check_id
+from nearline.schema import Answer, RecommendationRequest, check_id
 from nearline.schema.arguments import as_list
 
 MAX_ITEMS = 1_000
@@ -84,11 +84,13 @@ class ImpressionMethods(Engine):
         distinct = dict.fromkeys(check_id(item_id, "item_ids") for item_id in items)
         return [item_id for item_id in distinct if item_id in known]
 
-    def _noted(self, answer: Answer) -> Answer:
+    def _noted(self, answer: Answer, request: RecommendationRequest) -> Answer:
         """Remember the list of an answer, so that its impressions need only name its ID."""
         items = [line.item_id for line in answer.items]
         self._recent.add(answer.recommendation_id, answer.user_id, items)
-        if self.config.imply_impressions and answer.user_id is not None and items:
+        if not self.config.imply_impressions or answer.user_id is None or not items:
+            return answer
+        if self._view().profiles(answer.user_id, request.profiling):
             with suppress(Overloaded):  # the list is worth more than its impressions
                 self._impressions.add(answer.user_id, items, self._clock())
         return answer

@@ -1,11 +1,13 @@
 """The class `Recommender`, composed of its groups of methods."""
 
+from nearline.engine.adaptation import AdaptationMethods
 from nearline.engine.answers import ListMethods
 from nearline.engine.around import AroundMethods
 from nearline.engine.catalogue import ItemMethods
 from nearline.engine.definitions import DefinitionMethods
 from nearline.engine.events import EventMethods
 from nearline.engine.experiments import ExperimentMethods
+from nearline.engine.rights import RightsMethods
 from nearline.engine.streams import StreamMethods
 from nearline.engine.training import TrainingMethods
 from nearline.engine.users import UserMethods
@@ -19,8 +21,10 @@ class Recommender(
     AroundMethods,
     ItemMethods,
     UserMethods,
+    RightsMethods,
     DefinitionMethods,
     ExperimentMethods,
+    AdaptationMethods,
 ):
     """A real-time recommender: trained on a table, then updated by every event.
 

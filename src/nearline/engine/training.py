@@ -22,6 +22,7 @@ class TrainingMethods(Engine):
         seed: int = 0,
         *,
         columns: Columns | None = None,
+        on: str | None = None,
         progress: Progress = no_progress,
         **options: Any,
     ) -> Self:
@@ -42,6 +43,9 @@ class TrainingMethods(Engine):
         columns : mapping or None
             Maps canonical column names to those in the tables; `options` are the fields of
             `nearline.data.options.ReadOptions`.
+        on : str or None
+            Cluster of Apache Spark that counts pairs, such as ``spark://host:7077``. The result is
+            the same.
 
         Raises
         ------
@@ -49,7 +53,7 @@ class TrainingMethods(Engine):
             No data is left after cleaning; the active model stays active.
         """
         given = (interactions, items, validation, columns, users)
-        self._training.fit(*given, seed=seed, progress=progress, **options)
+        self._training.fit(*given, seed=seed, on=on, progress=progress, **options)
         if interactions is not None:
             self._like = interactions
             if self.path is None:  # another log, to which served lists do not refer

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from nearline.common.progress import Progress, no_progress
 from nearline.log import Log, Readable, in_blocks
-from nearline.schema import Record, UserRecord
+from nearline.schema import Consent, Event, Record, UserRecord
 from nearline.state import Reflected, State
 
 
@@ -45,11 +45,34 @@ def follow(
         on_change()
 
     state.reflected = Reflected(state.offset, log.erasures)
+    state.events_of = log.events_of
     log.listen(apply, forget, start=state.offset)
 
 
 def replay(log: Readable, state: State, *, progress: Progress = no_progress) -> None:
     """Apply the records of a read-only log to `state`; progress is reported in offsets."""
+    state.events_of = _EventsOf(log, state.offset)
     for block in in_blocks(log.read(state.offset)):
         state.apply(block)
         progress(state.offset, log.end, "replay the log")
+
+
+class _EventsOf:
+    """Events of a user in a log without an index, of users with a `Consent` from an offset on.
+
+    The first call reads the log twice: for these users, and for their events.
+    """
+
+    def __init__(self, log: Readable, start: int) -> None:
+        self._log, self._start = log, start
+        self._found: dict[str, list[tuple[int, Event]]] | None = None
+
+    def __call__(self, user_id: str) -> list[tuple[int, Event]]:
+        if self._found is None:
+            rest = self._log.read(self._start)
+            said = (record for _, record in rest if isinstance(record, Consent))
+            self._found = {record.user_id: [] for record in said}
+            for offset, record in self._log.read():
+                if isinstance(record, Event) and record.user_id in self._found:
+                    self._found[record.user_id].append((offset, record))
+        return self._found.get(user_id, [])

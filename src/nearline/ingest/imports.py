@@ -183,7 +183,7 @@ def import_users(
         except InvalidInput as error:
             bad.append(str(error))
             continue
-        if state.profiles.knows(user_id) and state.user_attributes(user_id) == record.attributes:
+        if state.profiles.knows(user_id) and state.profiles.stored(user_id) == record.attributes:
             known += 1
         else:
             records.append(record)

@@ -6,7 +6,13 @@ from concurrent.futures import Future
 from nearline.errors import InvalidInput, UnknownCritique
 from nearline.log import Appended, Log
 from nearline.schema import Critique, CritiqueRevoked, check_id
-from nearline.schema.profile_rules import new_critique, new_user, patched_user
+from nearline.schema.profile_rules import (
+    deleted_tag,
+    new_consent,
+    new_critique,
+    new_user,
+    patched_user,
+)
 from nearline.state import State
 
 
@@ -26,7 +32,7 @@ def patch_user(log: Log, state: State, user_id: str, changes: object, *, now: fl
         A name or a value is invalid, or there would be too many attributes.
     """
     log.append([]).result()  # waits until the state reflects all queued records
-    before = state.user_attributes(check_id(user_id, "user_id"))
+    before = state.profiles.stored(check_id(user_id, "user_id"))
     return log.append([patched_user(user_id, changes, before, now=now)]).result()
 
 
@@ -63,3 +69,15 @@ def revoke_critique(
             f"user {user_id!r:.100} has no critique {critique_id!r:.100}; list the critiques"
         )
     return log.append([CritiqueRevoked(user_id=user_id, timestamp=now, critique_id=critique_id)])
+
+
+def put_consent(
+    log: Log, user_id: str, profiling: object, purposes: object, *, now: float
+) -> Future[Appended]:
+    """Append the choice of a user, which replaces an earlier one."""
+    return log.append([new_consent(user_id, profiling, purposes, now=now)])
+
+
+def delete_tag(log: Log, user_id: str, tag: str, *, now: float) -> Future[Appended]:
+    """Append the deletion of an interest tag."""
+    return log.append([deleted_tag(user_id, tag, now=now)])

@@ -21,6 +21,7 @@ from nearline.deployment.location import log_url
 from nearline.deployment.promotion import promote, promote_stored
 from nearline.jobs import worker
 from nearline.jobs.leases import training_lease
+from nearline.jobs.on_spark import counting_on
 from nearline.jobs.queue import Job, Jobs, Outcome, Task
 from nearline.schema.arguments import checked_seed, mapping, plain, text
 from nearline.snapshots import SnapshotStore
@@ -56,6 +57,7 @@ class Training:
         *,
         seed: int,
         progress: Progress,
+        on: str | None = None,
         **options: Any,
     ) -> None:
         """Import, train on the whole log and promote; see `Recommender.fit`."""
@@ -68,7 +70,8 @@ class Training:
             )
         own = columns if items is None else without_item_fields(columns)
         chosen = None if validation is None else read_interactions(validation, own, **options)
-        with current.training, current.foreground(), ExitStack() as stack:
+        cluster = counting_on(on, current.config)
+        with cluster, current.training, current.foreground(), ExitStack() as stack:
             old = parts = current.open()
             if current.path is None and interactions is not None:
                 parts = store.open_memory(current.config, current.texts, current.changed.set)

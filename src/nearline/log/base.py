@@ -195,6 +195,10 @@ class Lease(NamedTuple):
 class SharedLog(Log, Protocol):
     """Protocol of logs to which several servers append, and which each of them follows."""
 
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
     @property
     def log_id(self) -> str:
         """ID of the log, which no other log has."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nearline.data.attributes import Attributes
 from nearline.data.dataset import FloatArray, Histories, IntArray
@@ -187,6 +188,35 @@ class RelatesItems(Protocol):
 
     def related(self, items: IntArray, k: int, relations: Sequence[str]) -> Ranking:
         """Return the `k` most similar items for each of some items, by some relations only."""
+        ...
+
+
+@runtime_checkable
+class AdaptsWeights(Protocol):
+    """Protocol of models whose score is a weighted sum of relations, with weights that can change.
+
+    Attributes
+    ----------
+    factors : mapping of str to float
+        Factors by which the weights of relations are multiplied; 1 for those that are not named.
+    """
+
+    factors: Mapping[str, float]
+
+    def set_factors(self, factors: Mapping[str, float]) -> None:
+        """Replace the factors; the next score uses them. The mapping must not be modified."""
+        ...
+
+    def trained_weights(self) -> dict[str, float]:
+        """Return the weight of each relation, without factors."""
+        ...
+
+    def relation_parts(self, history: Histories, items: IntArray) -> NDArray[np.float64]:
+        """Return what each relation adds to the scores of n items: float64 [n, R].
+
+        The sum of a row, each part times the factor of its relation, is the score of an item for a
+        user in a session. The order of the relations is that of `trained_weights`.
+        """
         ...
 
 

@@ -15,7 +15,7 @@ from nearline.recommend.attributes import with_features
 from nearline.recommend.critiques import active_critiques, criticised, run_criticised
 from nearline.recommend.experiments import Arms, arms_of, with_arms
 from nearline.recommend.field_columns import column_types, field_column
-from nearline.recommend.lists import TIERS, Lists, View
+from nearline.recommend.lists import STRANGER, TIERS, Lists, View
 from nearline.recommend.merchandising import expressions_of
 from nearline.recommend.pipeline import interleaved, make_query, run
 from nearline.recommend.scenarios import resolved
@@ -90,6 +90,14 @@ def _known_histories(user_ids: Sequence[str], state: State, first: int, last: in
     return state.histories_of(user_ids[first:last]).without_superseded()
 
 
+def _of_people(histories: Histories, people: Sequence[str]) -> Histories:
+    """Return histories in which the rows of strangers are empty."""
+    strange = np.array([person == STRANGER for person in people], dtype=np.bool_)
+    if not strange.any():
+        return histories
+    return histories.take(~np.repeat(strange, np.diff(histories.indptr)))
+
+
 def _rows(histories: Histories, first: int, last: int) -> Histories:
     return histories.select(np.arange(first, last))
 
@@ -120,13 +128,14 @@ def _lists(
     options = resolved(options, view.state)
     rules = view.state.definitions.active(options.scenario, view.now)
     names = sorted(names_of_user(options, expressions_of(rules)))
-    some = with_features(histories, user_ids, view)
+    people = [view.person(user_id, options.profiling) for user_id in user_ids]
+    some = with_features(_of_people(histories, people), people, view)
     if names:
-        lists = _by_attributes(user_ids, some, names, options, view)
+        lists = _by_attributes(people, some, names, options, view)
     else:
-        lists = run(make_query(some, options, view, user_ids=user_ids))
+        lists = run(make_query(some, options, view, user_ids=people))
     if view.state.profiles.some_critiques:
-        _criticise(lists, user_ids, some, options, view)
+        _criticise(lists, people, some, options, view)
     return lists
 
 

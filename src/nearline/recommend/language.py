@@ -293,7 +293,7 @@ def _explanation_prompt(product: str, reasons: Sequence[tuple[str, str]]) -> Pro
 
 def _liked_texts(request: RecommendationRequest, view: View) -> list[str]:
     """Return the texts of the liked items of the history, most recent first."""
-    history, _ = history_of(request, view.state)
+    history, _ = history_of(request, view)
     liked = dict.fromkeys(reversed(history.items[history.weights > 0].tolist()))
     texts = (_text_at(item, view) for item in list(liked)[:MAX_HISTORY])
     return [text for text in texts if text]
@@ -348,6 +348,8 @@ def _overtaken(answer: Answer, request: RecommendationRequest, view: View) -> bo
     if not all(index is not None and available[index] for index in indices):
         return True
     user_id = request.user_id if request.history is None else None
+    if not view.profiles(user_id, request.profiling):
+        return False
     return user_id is not None and state.history(user_id) is None
 
 

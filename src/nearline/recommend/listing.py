@@ -64,9 +64,7 @@ def user_page(request: UsersRequest, view: View) -> UserPage:
     names = {*state.users.after(after, wanted), *state.profiles.after(after, wanted)}
     first = sorted(names)[:wanted]
     page = first[: request.k]
-    users = tuple(
-        ListedUser(user_id=name, attributes=state.profiles.attributes(name)) for name in page
-    )
+    users = tuple(ListedUser(user_id=name, attributes=state.profiles.stored(name)) for name in page)
     more = len(first) > request.k
     return UserPage(users=users, next=_cursor(USERS, page[-1], None, view) if more else None)
 

@@ -27,6 +27,10 @@ PERSONAL, SESSION, PREFERENCES, ATTRIBUTES, CONTEXT, TRENDING, POPULAR, PINNED =
 NO_MODELS: Mapping[str, Model] = MappingProxyType({})
 
 
+# Stands for a user about whom nothing is known. It is no valid ID.
+STRANGER = ""
+
+
 class View(Struct, frozen=True):
     """State, model, snapshot ID of the model and time (Unix seconds) that one request uses.
 
@@ -63,6 +67,14 @@ class View(Struct, frozen=True):
     def __post_init__(self) -> None:
         """Hide the items that have expired."""
         self.state.catalogue.advance(self.now)
+
+    def profiles(self, user_id: str | None, profiling: bool | None) -> bool:
+        """Return whether a request may use what is known about its user or session."""
+        return profiling is not False and user_id not in self.state.profiles.objecting
+
+    def person(self, user_id: str, profiling: bool | None) -> str:
+        """Return the user whose stored data a request may use; `STRANGER` for nobody's."""
+        return user_id if self.profiles(user_id, profiling) else STRANGER
 
     @property
     def expressions(self) -> Expressions:

@@ -20,9 +20,10 @@ from nearline.recommend.selection import (
     factors_of,
     shown,
 )
+from nearline.recommend.tags import without_tags
 from nearline.schema import (
-    BoostOptions,
     Critique,
+    ExplainOptions,
     Explanation,
     Item,
     ItemOptions,
@@ -37,7 +38,7 @@ from nearline.schema.records import AttributeValue
 from nearline.schema.rules import AUTO, INCLUDE
 from nearline.state import State, Top, users_with
 
-NO_OPTIONS = BoostOptions()
+NO_OPTIONS = ExplainOptions()
 
 
 def seen_items(user_id: str | None, options: RankOptions, view: View) -> set[int]:
@@ -49,17 +50,18 @@ def seen_items(user_id: str | None, options: RankOptions, view: View) -> set[int
 
 
 def explain(
-    user_id: str, item_id: str, view: View, options: BoostOptions = NO_OPTIONS
+    user_id: str, item_id: str, view: View, options: ExplainOptions = NO_OPTIONS
 ) -> Explanation:
     """Return all parts of the score of an item for a user; they sum to the score.
 
     A boost multiplies the score and its parts.
     """
-    said = active_critiques(check_id(user_id, "user_id"), view)
-    history = _criticised_history(user_id, said, view)
+    person = view.person(check_id(user_id, "user_id"), options.profiling)
+    said = active_critiques(person, view)
+    history = _criticised_history(person, said, view)
     index = known_item(item_id, view.state)
     check_boost_options(options)
-    factors = factors_of(options, view, bindings_of(options, view, user_id))
+    factors = factors_of(options, view, bindings_of(options, view, person))
     factor = None
     if factors is not None:
         factor = float(factors[index]) if index < len(factors) else 1.0
@@ -67,7 +69,7 @@ def explain(
     score, tier = float(line.scores[0]), int(line.tiers[0])
     parts = parts_of(index, score, tier, history, view, factor)
     if said:
-        parts = named_parts(parts, said, own_items(user_id, view))
+        parts = named_parts(parts, said, own_items(person, view))
     return Explanation(
         user_id=user_id,
         item_id=item_id,
@@ -99,9 +101,11 @@ def user(user_id: str, view: View) -> UserSummary:
     known = state.history(check_id(user_id, "user_id"))
     if known is None and not state.profiles.knows(user_id):
         raise UnknownUser(f"user {user_id!r} has neither events nor attributes")
-    attributes = dict(state.user_attributes(user_id))
+    attributes = state.profiles.stored(user_id)
+    consent = state.profiles.consent(user_id)
+    profiling = consent is None or consent.profiling
     if known is None:
-        return UserSummary(user_id=user_id, history=(), attributes=attributes)
+        return UserSummary(user_id=user_id, history=(), attributes=attributes, profiling=profiling)
     rows = zip(
         view.state.items.ids_of(known.items),
         known.weights.tolist(),
@@ -110,7 +114,7 @@ def user(user_id: str, view: View) -> UserSummary:
     )
     past = [PastEvent(item_id=item, weight=weight, timestamp=when) for item, weight, when in rows]
     history = tuple(reversed(past))
-    return UserSummary(user_id=user_id, history=history, attributes=attributes)
+    return UserSummary(user_id=user_id, history=history, attributes=attributes, profiling=profiling)
 
 
 def rank_history(user_id: str, view: View) -> Histories:
@@ -120,7 +124,10 @@ def rank_history(user_id: str, view: View) -> Histories:
 
 def _criticised_history(user_id: str, said: Sequence[Critique], view: View) -> Histories:
     """Return the history of a user, with the items that are wanted more."""
-    history = with_features(known_history(user_id, view.state), [user_id], view)
+    history = without_tags(
+        known_history(user_id, view.state), [user_id], exclude_seen=False, view=view
+    )[0]
+    history = with_features(history, [user_id], view)
     items = view.state.items
     liked = [items.get(one.more_like) for one in said if one.more_like is not None]
     return with_liked(history, [index for index in liked if index is not None])

@@ -34,6 +34,7 @@ from nearline.recommend.pages import continued, shown_before
 from nearline.recommend.rules import allowed_items, relevant, rules
 from nearline.recommend.scenarios import resolved
 from nearline.recommend.selection import choose
+from nearline.recommend.tags import joined, without_tags
 from nearline.schema import (
     Answer,
     ListOptions,
@@ -82,13 +83,15 @@ def answer(
     # Read first, so that the list reflects every record before this offset.
     offset = view.state.offset
     request = resolved(request, view.state)
-    histories, tier = history_of(request, view.state)
-    if request.user_id is not None:
-        histories = with_features(histories, [request.user_id], view)
-    before, users = shown_before(request, view), [request.user_id]
+    histories, tier = history_of(request, view)
+    person = request.user_id
+    if person is not None:
+        person = view.person(person, request.profiling)
+        histories = with_features(histories, [person], view)
+    before, users = shown_before(request, view), [person]
     query = make_query(histories, request, view, tier=tier, shown=before, user_ids=users)
     stages = LATE_STAGES if late else STAGES
-    said = active_critiques(request.user_id, view)
+    said = active_critiques(person, view)
     if said:
         query = criticised(query, said)
         lists = run_criticised(query, said, lambda changed: run(changed, stages))
@@ -159,6 +162,7 @@ def make_query(
     user_id = user_ids[0] if user_ids else None
     choice = choose(options, view, user_id, allowed_items(view.state, options.category))
     showings = showings_of(user_ids, options, view)
+    histories, hidden = without_tags(histories, user_ids, exclude_seen=exclude_seen, view=view)
     plan, factors = None, choice.factors
     rules_now = view.state.definitions.active(options.scenario, view.now)
     if rules_now:
@@ -173,7 +177,7 @@ def make_query(
         depth=depth_of(options),
         factors=factors,
         showings=showings,
-        hidden=hidden_items(showings, options, view.now),
+        hidden=joined(hidden_items(showings, options, view.now), hidden),
         merchandise=plan,
         draws=draws_of(user_ids, histories, options, view) if options.explore else None,
     )
@@ -181,10 +185,15 @@ def make_query(
     return query if kind is None else anchored(query, kind)
 
 
-def history_of(request: RecommendationRequest, state: State) -> tuple[Histories, int]:
+def history_of(request: RecommendationRequest, view: View) -> tuple[Histories, int]:
     """Return the history (one row) that a list is based on, and the tier of its candidates."""
+    state = view.state
     if request.user_id is not None:
         check_id(request.user_id, "user_id")
+    if not view.profiles(request.user_id, request.profiling):
+        for item_id in request.history or ():
+            check_id(item_id, "history")
+        return Histories.from_rows([[]]), SESSION if request.user_id is None else PERSONAL
     if request.history is not None:
         return Histories.from_rows([_known(request.history, "history", state)]), SESSION
     if request.user_id is None:

@@ -37,17 +37,18 @@ def rank(user_id: str, item_ids: list[str], options: RankOptions, view: View) ->
         )
     options = resolved(options, view.state)
     check_rank(options)
-    choice = choose(options, view, user_id)
+    person = view.person(user_id, options.profiling)
+    choice = choose(options, view, person)
     places = [view.state.items.get(_item_id(i, at)) for at, i in enumerate(item_ids)]
     pairs = list(zip(item_ids, places, strict=True))
     if options.filter:
         mask = view.expressions.mask(options.filter, choice.bindings)
         pairs = [(i, at) for i, at in pairs if at is not None and at < len(mask) and mask[at]]
-    seen = seen_items(user_id, options, view)
+    seen = seen_items(person, options, view)
     pairs = [(i, at) for i, at in pairs if at not in seen]
     placement = Placement.of(options, view, choice)
     wanted = np.array(sorted({at for _, at in pairs if at is not None}), dtype=np.int32)
-    scored = score_items(wanted, rank_history(user_id, view), view, placement.factors)
+    scored = score_items(wanted, rank_history(person, view), view, placement.factors)
     lines = zip(scored.tiers.tolist(), scored.scores.tolist(), strict=True)
     known = dict(zip(wanted.tolist(), lines, strict=True))
     last = placement.buried(int(wanted.max(initial=-1)) + 1)

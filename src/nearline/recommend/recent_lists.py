@@ -36,6 +36,11 @@ class RecentLists:
         """Return a list; None if it is unknown or too long ago."""
         return self._new.get(recommendation_id) or self._old.get(recommendation_id)
 
+    def of(self, user_id: str) -> list[tuple[str, RecentList]]:
+        """Return IDs and lists of a user, the newest last. O(lists)."""
+        found = {**self._old, **self._new}
+        return [(name, one) for name, one in found.items() if one.user_id == user_id]
+
     def forget(self, user_id: str) -> None:
         """Drop the lists of a user."""
         for lists in (self._new, self._old):

@@ -40,19 +40,20 @@ def search(
     """
     request = resolved(request, view.state)
     check_search(request)
-    choice = choose(request, view, request.user, allowed_items(view.state, request.category))
+    user = None if request.user is None else view.person(request.user, None)
+    choice = choose(request, view, user, allowed_items(view.state, request.category))
     placement = Placement.of(request, view, choice)
     factors = placement.factors
     vector = None if encode is None else encode(request.q)
 
     def make(allowed: NDArray[np.bool_]) -> Top:
-        if vector is None and request.user is None:
+        if vector is None and user is None:
             return first_boosted(_by_words(index, request.q, allowed), request.k, factors)
         depth = max(CANDIDATES, 2 * request.k)
         orders = [index.search(request.q, depth, allowed).items]
         if vector is not None:
             orders.append(index.nearest(vector, depth, allowed).items)
-        return fused(orders, request.k, request.user, view, factors)
+        return fused(orders, request.k, user, view, factors)
 
     uncapped = LabelCounts({}, view.state.catalogue)
     best = placement.place(make, choice.allowed, request.k, uncapped)

@@ -37,11 +37,12 @@ def similar(item_id: str, options: SimilarOptions, view: View, least_users: int 
     check_similar(options)
     pages = Pages(msgspec.structs.replace(options, cursor=None, k=DEFAULT_K), (item_id,), view)
     before = pages.before(options.cursor)
-    choice = choose(options, view, options.user)
+    user = None if options.user is None else view.person(options.user, options.profiling)
+    choice = choose(options, view, user)
     placement = Placement.of(options, view, choice, first=len(before))
     if index >= view.model.n_items or known_to_few(_one(index), view.state, least_users)[0]:
         return ScoredList(())
-    user, factors = options.user, placement.factors
+    factors = placement.factors
 
     def make(allowed: NDArray[np.bool_]) -> Top:
         order = _order(index, options.relation, allowed, view, least_users)

@@ -148,11 +148,63 @@ class PastEvent(Struct, frozen=True, kw_only=True):
 
 
 class UserSummary(Struct, frozen=True, kw_only=True):
-    """A user: attributes, and the history of recommendations, most recent event first."""
+    """A user: attributes, and the history of recommendations, most recent event first.
+
+    If the user objects to profiling, `profiling` is false, and the history is empty.
+    """
 
     user_id: str
     history: tuple[PastEvent, ...]
     attributes: dict[str, AttributeValue] = {}
+    profiling: bool = True
+
+
+class ConsentOut(Struct, frozen=True, kw_only=True):
+    """What a user allows; `timestamp` (Unix seconds) is null if the user never chose."""
+
+    user_id: str
+    profiling: bool
+    purposes: list[str]
+    timestamp: float | None
+
+
+class ErasureReceipt(Struct, frozen=True, kw_only=True):
+    """Receipt of an erasure.
+
+    Attributes
+    ----------
+    user : str
+        Keyed hash of the ID: the store can tell to whom the receipt belongs, nobody else.
+    erased : int
+        Number of erased records.
+    timestamp : float
+        Unix seconds.
+    offset, erasures : int
+        Offset of the log, and number of erasures in it, after the erasure.
+    nothing_left : bool
+        Whether log and state were found to have nothing about the user after the erasure.
+    token : str
+        The receipt with a signature of the store.
+    """
+
+    user: str
+    erased: int
+    timestamp: float
+    offset: int
+    erasures: int
+    nothing_left: bool
+    token: str
+
+
+class InterestTag(Struct, frozen=True, kw_only=True):
+    """A tag of a user's profile: a category, or ``name=value`` of an attribute.
+
+    `weight` is its share of the weights of all tags of the history.
+    """
+
+    tag: str
+    weight: float
+    items: int
 
 
 class Answer(Struct, frozen=True, kw_only=True):

@@ -30,6 +30,8 @@ from nearline.schema.times import parse_time
 O = TypeVar("O", bound=ItemOptions)  # noqa: E741 (a type variable)
 
 SCENARIO, RULE = "scenario", "rule"
+# Kind and name of the factors by which the weights of relations are multiplied.
+WEIGHTS, RELATIONS_NAME = "weights", "relations"
 # Definition of the active model of servers that share a log: its body has the key `promoted`, the
 # IDs of promoted snapshots, oldest first.
 MODEL, ACTIVE, PROMOTED = "model", "active", "promoted"

@@ -76,12 +76,26 @@ class BoostOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = None
 
 
+Profiling = Annotated[
+    bool | None,
+    Meta(
+        description="With false, nothing about the user is used, neither stored data nor the "
+        "history of the request: the list is that of a stranger. By default as the user consented.",
+        extra={"opposite": "no_profiling"},
+    ),
+]
+
+
 class ExplainOptions(BoostOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Options of an explanation; with `words`, it contains a sentence."""
+    """Options of an explanation; with `words`, it contains a sentence.
+
+    With `profiling` false, the score is that of the item for a stranger.
+    """
 
     words: Annotated[bool, Meta(description="Also describe the largest parts in a sentence.")] = (
         False
     )
+    profiling: Profiling = None
 
 
 class ItemOptions(BoostOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -145,12 +159,15 @@ class RankOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=
         As in `ListOptions`. Items for which a cap leaves no room are left out.
     repeats : str or None
         ``exclude`` leaves out items of the user's history; None ranks all given items.
+    profiling : bool or None
+        As in `ListOptions`.
     """
 
     diversity: Diversity = None
     diversity_method: DiversityMethod = None
     max_per: MaxPer = None
     repeats: Repeats = None
+    profiling: Profiling = None
 
 
 class SimilarOptions(RankOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,13 +7,22 @@ from typing import Any
 import msgspec
 
 from nearline.errors import InvalidInput
-from nearline.schema.arguments import flag, mapping, plain
-from nearline.schema.records import AttributeValue, Critique, Scalar, UserPatched, UserPut
+from nearline.schema.arguments import as_list, flag, mapping, plain
+from nearline.schema.records import (
+    AttributeValue,
+    Consent,
+    Critique,
+    Scalar,
+    TagDeleted,
+    UserPatched,
+    UserPut,
+)
 from nearline.schema.rules import MAX_LABEL_BYTES, check_id, check_number, check_text
 
 MAX_ATTRIBUTES = 64
 MAX_ATTRIBUTE_BYTES = 16_384
 MAX_ATTRIBUTE_VALUES = 100
+MAX_PURPOSES = 50
 ID_BYTES = 8
 KINDS = ("more_like", "not", "less_of")
 _EXAMPLE = "{'age': 31, 'country': 'FR'}"
@@ -127,6 +136,53 @@ def new_critique(user_id: object, fields: Mapping[str, object], *, now: float) -
         lasting=lasting,
         **{"not_item" if kind == "not" else kind: checked},  # type: ignore[arg-type]
     )
+
+
+def new_consent(
+    user_id: object, profiling: object, purposes: object = (), *, now: float
+) -> Consent:
+    """Create and validate the choice of a user.
+
+    Parameters
+    ----------
+    profiling : bool
+        Whether the user allows that lists and models use what is stored.
+    purposes : sequence of str
+        Names of purposes to which the user agreed: at most 50, of at most 512 bytes each.
+    now : float
+        Current time in Unix seconds.
+
+    Raises
+    ------
+    InvalidInput
+        A value is invalid; the error names the field.
+    """
+    names = [check_id(name, "purposes") for name in as_list(purposes, "purposes", "names")]
+    if len(names) > MAX_PURPOSES:
+        raise InvalidInput(
+            f"purposes has {len(names):,} entries; at most {MAX_PURPOSES} are allowed",
+            field="purposes",
+        )
+    return Consent(
+        user_id=check_id(user_id, "user_id"),
+        timestamp=now,
+        profiling=flag(profiling, "profiling"),
+        purposes=list(dict.fromkeys(names)),
+    )
+
+
+def deleted_tag(user_id: object, tag: object, *, now: float) -> TagDeleted:
+    """Create and validate the record of the deletion of a tag."""
+    user_id, tag = check_id(user_id, "user_id"), check_tag(tag)
+    return TagDeleted(user_id=user_id, timestamp=now, tag=tag)
+
+
+def check_tag(tag: object) -> str:
+    """Return a tag, a category or ``name=value``; raise `InvalidInput` if it can't be one."""
+    if not isinstance(tag, str) or not tag or "\0" in tag:
+        raise InvalidInput(f"tag is {tag!r:.50}; it must be a text, such as brand=x", field="tag")
+    check_text(tag, "tag", 2 * MAX_LABEL_BYTES)
+    return tag
 
 
 def _less_of(value: object) -> dict[str, Scalar]:

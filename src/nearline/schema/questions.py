@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from nearline.errors import InvalidInput
+from nearline.schema.arguments import flag
 from nearline.schema.item_options import (
     DEFAULT_K,
     LENGTHS,
@@ -201,6 +202,8 @@ def check_rank(request: RankOptions) -> None:
     check_diversity(request.diversity, request.diversity_method, request.max_per)
     if request.repeats is not None:
         check_repeats(request.repeats)
+    if request.profiling is not None:
+        flag(request.profiling, "profiling")
 
 
 def check_search(request: SearchRequest) -> None:

@@ -298,6 +298,51 @@ class CritiqueRevoked(
     critique_id: str
 
 
+class Consent(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    tag="consent",
+):
+    """What a user allows; it replaces an earlier choice of the user.
+
+    Attributes
+    ----------
+    user_id : str
+    timestamp : float
+        Time of the choice, in Unix seconds.
+    profiling : bool
+        False is an objection: events of the user are stored, but neither lists nor models use what
+        is stored about the user until a later record with True.
+    purposes : list of str
+        Names of purposes to which the user agreed; they are kept and shown.
+    """
+
+    user_id: str
+    timestamp: float
+    profiling: bool
+    purposes: list[str] = []
+
+
+class TagDeleted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="tag_deleted"):
+    """Deletion of an interest tag: lists of the user do not depend on earlier events with it.
+
+    Attributes
+    ----------
+    user_id : str
+    timestamp : float
+        Time of the deletion, in Unix seconds; later events count again.
+    tag : str
+        Category of items, or ``name=value`` of an attribute.
+    """
+
+    user_id: str
+    timestamp: float
+    tag: str
+
+
 class ItemsShown(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="shown"):
     """Items that were shown to a user.
 
@@ -327,8 +372,8 @@ class Erased(Struct, frozen=True, forbid_unknown_fields=True, tag="erased"):
 CatalogueRecord = Item | ItemPatched | ItemDeleted
 DefinitionRecord = Defined | Undefined
 # Records that name a user: an erasure of the user removes all of them.
-ProfileRecord = UserPut | UserPatched | Critique | CritiqueRevoked
+ProfileRecord = UserPut | UserPatched | Critique | CritiqueRevoked | Consent | TagDeleted
 UserRecord = Event | ProfileRecord | ItemsShown
-PROFILE_RECORDS = (UserPut, UserPatched, Critique, CritiqueRevoked)
+PROFILE_RECORDS = (UserPut, UserPatched, Critique, CritiqueRevoked, Consent, TagDeleted)
 USER_RECORDS = (Event, *PROFILE_RECORDS, ItemsShown)
 Record = UserRecord | CatalogueRecord | DefinitionRecord | Erased

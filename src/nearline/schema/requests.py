@@ -20,6 +20,7 @@ from nearline.schema.item_options import (
     DiversityMethod,
     ItemOptions,
     MaxPer,
+    Profiling,
     check_item_options,
 )
 from nearline.schema.list_rules import check_diversity, check_max_shown, check_share
@@ -72,6 +73,9 @@ class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=
         7 by default, at most 30.
     rotation : float or None
         How much the personal part avoids items that the user was shown lately, 0 (off) to 1.
+    profiling : bool or None
+        False makes the list that a stranger would get: neither what is stored about the user nor
+        the history in the request is used. None and True mean as the user consented.
     explore : dict or None
         How places of the personal part are drawn instead of ranked; see
         `nearline.schema.exploration.Explore`. Not together with diversity, calibration, caps and
@@ -140,6 +144,7 @@ class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=
             extra_json_schema={"extra": {"minimum": 0, "maximum": 1}},
         ),
     ] = None
+    profiling: Profiling = None
     explore: Annotated[
         dict[str, str | float] | None,
         Meta(
@@ -249,7 +254,7 @@ _MAY_BE_NONE = frozenset(
         *("k", "exclude_seen", "repeats", "category", "context", "preferences", "scenario"),
         *("user_id", "history", "cursor", "filter", "boost", "min_score"),
         *("diversity", "diversity_method", "calibration", "max_per"),
-        *("max_shown", "rotation", "explore"),
+        *("max_shown", "rotation", "profiling", "explore"),
         *("user", "relation", "track"),
     }
 )
@@ -264,6 +269,7 @@ _CONVERSIONS: dict[str, Callable[[Any, str], Any]] = {
     "rerank": flag,
     "track": flag,
     "words": flag,
+    "profiling": flag,
     "cursor": text,
     "diversity": check_share,
     "calibration": check_share,
@@ -297,6 +303,8 @@ def check_options(options: ListOptions) -> None:
         check_preferences(options.preferences)
     if options.scenario is not None:
         check_id(options.scenario, "scenario")
+    if options.profiling is not None:
+        flag(options.profiling, "profiling")
     check_shape(options)
 
 

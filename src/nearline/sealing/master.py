@@ -54,6 +54,15 @@ def master_key(source: str) -> bytes:
     return _decoded(text, source)
 
 
+def check_file_source(source: str | None) -> None:
+    """Refuse a command in a file: opening the store of somebody else must not run a program."""
+    if source is not None and source.startswith(f"{COMMAND}:"):
+        raise InvalidInput(
+            "seal names a command, which a file of settings must not; give it with --master-key or "
+            "in the variable NEARLINE_SEAL"
+        )
+
+
 def _decoded(text: bytes, source: str) -> bytes:
     if len(text) == KEY_BYTES:
         return text

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any, TextIO
 
 from litestar import Litestar, Router
@@ -16,6 +17,7 @@ from msgspec.structs import replace
 from nearline.common.budget import MemoryUse
 from nearline.engine import Recommender
 from nearline.errors import InvalidInput
+from nearline.server.auditing import Auditor
 from nearline.server.batches import BatchTurns
 from nearline.server.cache import AnswerCache
 from nearline.server.context import AppContext
@@ -35,7 +37,11 @@ from nearline.server.preload import Preloader
 from nearline.server.problems import problem_response
 from nearline.server.queries import refuse_unknown_query
 from nearline.server.routes import OPERATIONS, V1
+from nearline.server.security import API_HEADERS, Security, check_scope
 from nearline.server.traffic import ComputeQueue, Traffic
+from nearline.trust.audit import AuditLine, AuditLog
+from nearline.trust.keyring import Keyring
+from nearline.trust.keys import KeyStore
 
 
 def create_app(
@@ -49,6 +55,8 @@ def create_app(
     new_request_id: Callable[[], str] | None = None,
     log_stream: TextIO | None = None,
     stores: Stores | None = None,
+    security: Security | None = None,
+    keys: Path | None = None,
     keep_open: bool = False,
 ) -> Gateway:
     """Create the HTTP API as an ASGI application.
@@ -75,6 +83,11 @@ def create_app(
         Stream of log lines; None for standard error.
     stores : Stores or None
         Folder of several stores, which are then served as namespaces.
+    security : Security or None
+        Rates and other settings that concern security; None for the defaults.
+    keys : Path or None
+        Folder with the keys that ``nearline keys`` makes, and with the audit log. Once there is a
+        key, requests need one.
     keep_open : bool
         Leave the engine open at shutdown; it was open before.
 
@@ -84,9 +97,18 @@ def create_app(
         `api_key` cannot be sent in a header; there is neither `open_engine` nor `stores`.
     """
     api_key = checked_key(api_key)
+    security = security or Security()
     log = JsonLog(log_stream or sys.stderr, clock)
+    log.show_ids = security.show_ids
     if (open_engine is None) == (stores is None):
         raise InvalidInput("give either open_engine or stores")
+    audit = None
+    if security.audit:
+        if keys is None:
+            raise InvalidInput("the audit log needs a folder; give keys, the folder of the store")
+        keys.mkdir(parents=True, exist_ok=True)
+        audit = AuditLog(keys, clock)
+    keyring = None if keys is None else Keyring(KeyStore(keys), clock)
     host = (
         StoresHost(log)
         if open_engine is None
@@ -96,6 +118,11 @@ def create_app(
     @asynccontextmanager
     async def engine_life(_: Litestar) -> AsyncIterator[None]:
         log.start()
+        if keyring is not None:
+            keyring.start()
+        if audit is not None:
+            audit.start()
+            audit.append(AuditLine("open"))
         host.start()
         preloading = asyncio.create_task(context.preloader.run(gateway.make_ahead, log))
         try:
@@ -106,14 +133,23 @@ def create_app(
             if context.namespaces is not None:
                 await context.namespaces.close()
             await host.close()
+            if keyring is not None:
+                await asyncio.to_thread(keyring.stop)
+            if audit is not None:
+                audit.append(AuditLine("close"))
+                await asyncio.to_thread(audit.close)
             await asyncio.to_thread(log.stop)
 
-    context = _make_context(host, limits or Limits(), clock=clock, timer=timer)
+    context = _make_context(host, limits or Limits(), security, clock=clock, timer=timer)
+    if audit is not None:
+        context = replace(context, auditor=Auditor(audit, timer))
     if stores is not None:
         context = replace(context, namespaces=Namespaces(stores, context, log))
     api = Litestar(
         _routes(),
         exception_handlers={Exception: problem_response},
+        guards=[check_scope],
+        response_headers={name.decode(): value.decode() for name, value in API_HEADERS},
         lifespan=[engine_life],
         logging_config=None,
         openapi_config=None,
@@ -125,6 +161,7 @@ def create_app(
         api,
         context,
         api_key=api_key,
+        keyring=keyring,
         allowed_hosts=allowed_hosts,
         log=log,
         new_request_id=new_request_id or unique_ids(),
@@ -145,6 +182,7 @@ def _document(limits: Limits) -> dict[str, Any]:
 def _make_context(
     host: EngineHost,
     limits: Limits,
+    security: Security,
     *,
     clock: Callable[[], float],
     timer: Callable[[], float],
@@ -168,5 +206,6 @@ def _make_context(
         batches=BatchTurns(traffic, timer),
         timer=timer,
         document=_document(limits),
+        security=security,
         flow=Flow(),
     )

@@ -11,6 +11,7 @@ from nearline.jobs.queue import Job
 from nearline.schema import (
     DAY,
     CritiqueOut,
+    ErasureReceipt,
     Event,
     Item,
     ListOptions,
@@ -359,9 +360,10 @@ class DeletedEvent(Struct, frozen=True):
 
 
 class Forgotten(Struct, frozen=True, kw_only=True):
-    """Number of records of the user that were erased: events, attributes, critiques."""
+    """Number of records of the user that were erased, and a receipt."""
 
     erased: int
+    receipt: ErasureReceipt
 
 
 class CountedItems(Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from litestar.types import Scope
 from msgspec import Struct
 
 from nearline.engine import Recommender
+from nearline.server.auditing import Auditor
 from nearline.server.batches import BatchTurns
 from nearline.server.cache import AnswerCache
 from nearline.server.completions import completion
@@ -19,6 +20,7 @@ from nearline.server.host import EngineHost
 from nearline.server.limits import Limits
 from nearline.server.metrics import Metrics
 from nearline.server.preload import Preloader
+from nearline.server.security import Security
 from nearline.server.traffic import ComputeQueue, Traffic
 
 T = TypeVar("T")
@@ -37,6 +39,8 @@ class AppContext(Struct, frozen=True, kw_only=True):
         Turn of a batch, which is computed while no other is.
     clock, timer : callable
         Clock in Unix seconds, and monotonic clock in seconds.
+    auditor : Auditor or None
+        Writes the audit log, if there is one.
     namespaces : Namespaces or None
         Stores of the server; None if it has a single one.
     """
@@ -54,6 +58,8 @@ class AppContext(Struct, frozen=True, kw_only=True):
     timer: Callable[[], float]
     document: dict[str, Any]
     flow: Flow
+    security: Security
+    auditor: Auditor | None = None
     namespaces: Any = None
 
 

@@ -1,5 +1,6 @@
 """The OpenAPI document."""
 
+import json
 from collections.abc import Sequence
 from http import HTTPStatus
 from importlib.metadata import version
@@ -81,11 +82,24 @@ def openapi_document(handlers: Sequence[ControllerRouterHandler], limits: Limits
         if path in document["paths"]:
             document["paths"][path + verb] = document["paths"].pop(path)
     add_constraints(document, limits)
+    _describe_defaults(document["components"]["schemas"])
     for path, item in document["paths"].items():
         if path.startswith("/v1/"):
             for operation in item.values():
                 _describe_errors(operation)
     return document
+
+
+def _describe_defaults(schemas: dict[str, Any]) -> None:
+    """Say in words what a missing field means.
+
+    Generators of clients take a field that has a default for one that is always there.
+    """
+    for schema in schemas.values():
+        for name, field in schema.get("properties", {}).items():
+            if "default" in field and name not in schema.get("required", ()):
+                default = json.dumps(field.pop("default"))
+                field["description"] = f"{field.get('description', '')} Default: {default}.".strip()
 
 
 def _operation_id(handler: HTTPRouteHandler, _method: object, _path: object) -> str:

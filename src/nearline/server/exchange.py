@@ -9,12 +9,15 @@ from msgspec import Struct
 from nearline.deployment.stamp import Stamp
 from nearline.errors import Overloaded
 from nearline.served import Served
+from nearline.trust.grants import NOTHING, Grant
 
 # ASGI application that handles only HTTP requests.
 HTTPApp = Callable[[HTTPScope, Receive, Send], Awaitable[None]]
 # Status that nginx, too, logs if a client closes the connection before the response.
 CLIENT_CLOSED = 499
 UNROUTED = "unrouted"
+# Headers that pages of other sites may send.
+CORS_HEADERS = b"authorization, x-api-key, nearline-user-token, content-type"
 # Headers Server-Timing for durations below a millisecond, by microseconds, since formatting a float
 # takes longer than any other step of a cached answer.
 _SHORT_TIMINGS = [(b"server-timing", b"app;dur=0.%03d" % number) for number in range(1_000)]
@@ -118,6 +121,16 @@ class Exchange(Struct, gc=False):
         Whether the response is computed before any request, and not sent.
     reached : callable or None
         Returns the log offset for the header ``Nearline-Offset`` of a successful response.
+    grant : Grant
+        What the sender may do.
+    client : tuple or None
+        Address and port of the sender.
+    origin : bytes
+        Origin of another site whose page may read the response; empty without one.
+    audit : callable or None
+        Called with the status before the response starts: the audit log.
+    namespace : str
+        Namespace of the request; empty outside of namespaces.
     """
 
     request_id: str
@@ -139,6 +152,11 @@ class Exchange(Struct, gc=False):
     refusal: Overloaded | None = None
     ahead: bool = False
     reached: Callable[[], int | None] | None = None
+    grant: Grant = NOTHING
+    client: Any = None
+    origin: bytes = b""
+    audit: Callable[[int], None] | None = None
+    namespace: str = ""
 
     def send(self, message: Message) -> Awaitable[None]:
         """Send an ASGI message; the headers of a response get its request ID and duration.
@@ -177,6 +195,14 @@ class Exchange(Struct, gc=False):
             offset = self.reached()
             if offset is not None:
                 message["headers"].append((b"nearline-offset", b"%d" % offset))
+        if self.origin:
+            message["headers"] += [
+                (b"access-control-allow-origin", self.origin),
+                (b"access-control-allow-headers", CORS_HEADERS),
+                (b"vary", b"origin"),
+            ]
+        if self.audit is not None:
+            self.audit(self.status)
         return message
 
     def release(self) -> None:

@@ -21,3 +21,9 @@ class ExperimentsOut(Struct, frozen=True, kw_only=True):
     """Experiments, in alphabetical order, each with its name and its fields."""
 
     experiments: list[dict[str, Any]]
+
+
+class WeightsIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether the weights of relations stay as they are."""
+
+    frozen: bool

@@ -10,6 +10,7 @@ from nearline.server.cache import Key
 from nearline.server.context import AppContext
 from nearline.server.logs import JsonLog
 from nearline.server.middleware.stack import middleware_stack
+from nearline.trust.keyring import Keyring
 
 
 class Gateway:
@@ -26,6 +27,8 @@ class Gateway:
         Objects that middlewares and handlers share.
     api_key : str or None
         Key that requests must carry; None accepts all requests.
+    keyring : Keyring or None
+        Keys with scopes.
     allowed_hosts : frozenset of str or None
         Host names that are accepted, in addition to those of this machine; None accepts all.
     new_request_id : callable
@@ -38,6 +41,7 @@ class Gateway:
         context: AppContext,
         *,
         api_key: str | None,
+        keyring: Keyring | None,
         allowed_hosts: frozenset[str] | None,
         log: JsonLog,
         new_request_id: Callable[[], str],
@@ -51,6 +55,7 @@ class Gateway:
             api,
             context,
             api_key=api_key,
+            keyring=keyring,
             allowed_hosts=allowed_hosts,
             log=log,
             new_request_id=new_request_id,

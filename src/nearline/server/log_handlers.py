@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from nearline.server.logs import JsonLog
+from nearline.server.logs import JsonLog, masked
 
 _LEVELS = {
     logging.DEBUG: "debug",
@@ -37,7 +37,8 @@ class JsonHandler(logging.Handler):
             if error is not None:
                 self._log.failure(message, error, logger=record.name)
             else:
-                self._log.write(level, message, logger=record.name)
+                shown = message if self._log.show_ids else masked(message)
+                self._log.write(level, shown, logger=record.name)
         except Exception:  # a record whose arguments do not fit to its message
             self._log.write("error", str(record.msg), logger=record.name)
 

@@ -1,5 +1,6 @@
 """Structured logging: one JSON object per line."""
 
+import re
 import traceback
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +18,25 @@ PAUSE_SECONDS = 0.05
 STOP_SECONDS = 2.0
 
 
+# Keys of the API, and what stands in quotes in messages of errors: IDs, for the most part.
+_KEY = re.compile(r"nl_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
+_QUOTED = re.compile(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"")
+
+
+def masked(text: str) -> str:
+    """Return a message without what it quotes, which may be the ID of a person."""
+    return _QUOTED.sub("'***'", text)
+
+
+def _described(error: BaseException, *, show_ids: bool) -> str:
+    """Return a traceback; without IDs, the messages of its errors are masked, not its code."""
+    lines = traceback.format_exception(error)
+    if show_ids:
+        return "".join(lines)
+    # Lines of code are indented; those of errors, with their messages, are not.
+    return "".join(line if line.startswith(" ") else masked(line) for line in lines)
+
+
 class JsonLog:
     """Writes JSON lines to a stream; thread-safe.
 
@@ -32,11 +52,17 @@ class JsonLog:
         Returns Unix time in seconds.
     max_waiting : int
         Maximum number of lines that wait.
+
+    Attributes
+    ----------
+    show_ids : bool
+        Whether errors show what their messages quote, such as IDs; masked otherwise.
     """
 
     def __init__(
         self, stream: TextIO, clock: Callable[[], float], *, max_waiting: int = MAX_WAITING
     ):
+        self.show_ids = False
         self._stream = stream
         self._clock = clock
         self._max_waiting = max_waiting
@@ -54,11 +80,16 @@ class JsonLog:
     def write(self, level: str, message: str, **fields: object) -> None:
         """Write one line: time (RFC 3339), level, message, then `fields`."""
         line = {"ts": self.timestamp(), "level": level, "message": message, **fields}
-        self.add(msgspec.Raw(self._encoder.encode(line)))
+        text = self._encoder.encode(line)
+        if b"nl_" in text:  # no line may hold a key
+            text = _KEY.sub(r"nl_\1_***", text.decode()).encode()
+        self.add(msgspec.Raw(text))
 
     def failure(self, message: str, error: BaseException, **fields: object) -> None:
         """Write one line about `error`, with its traceback."""
-        self.write("error", message, traceback="".join(traceback.format_exception(error)), **fields)
+        described = _described(error, show_ids=self.show_ids)
+        shown = message if self.show_ids else masked(message)
+        self.write("error", shown, traceback=described, **fields)
 
     def add(self, line: Any) -> None:
         """Write a line that is encoded later: a struct with the fields of `write`."""

@@ -33,6 +33,8 @@ METRICS = {
     "nearline_users": MetricEntry("gauge"),
     "nearline_items": MetricEntry("gauge"),
     "nearline_texts_missed_total": MetricEntry("counter", unit="ops"),
+    "nearline_source_messages_total": MetricEntry("counter", ("source", "outcome"), "ops"),
+    "nearline_source_lag": MetricEntry("gauge", ("source",)),
     "nearline_llm_requests_total": MetricEntry("counter", ("outcome",), "reqps", optional=True),
     "nearline_llm_tokens_total": MetricEntry("counter", unit="ops", optional=True),
     "nearline_llm_seconds_total": MetricEntry("counter", unit="s", optional=True),

@@ -35,6 +35,11 @@ def path_id(part: str, field: str) -> str:
     return check_id(unquote(part), field)
 
 
+def decoded(part: str) -> str:
+    """Decode a part of a canonical path."""
+    return unquote(part)
+
+
 def decode_utf8(encoded: bytes, field: str) -> str:
     """Percent-decode `encoded`; raise `InvalidInput` for `field` if the result is not UTF-8."""
     if _STRAY_PERCENT.search(encoded):

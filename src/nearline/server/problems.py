@@ -1,5 +1,6 @@
 """Errors as ``application/problem+json`` (RFC 9457)."""
 
+import math
 from http import HTTPStatus
 from typing import Any
 
@@ -31,6 +32,7 @@ from nearline.errors import (
     UnknownUser,
 )
 from nearline.server.exchange import exchange_of
+from nearline.trust.grants import Forbidden
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = "1"
@@ -45,8 +47,19 @@ class Unauthorized(NearlineError, PermissionError):
     """The request has no API key, or a wrong one."""
 
 
-class Forbidden(NearlineError, PermissionError):
-    """The request comes from a web page of another site, or is for another host."""
+class TooManyRequests(NearlineError, RuntimeError):
+    """A key or an address sent more requests than it may.
+
+    Parameters
+    ----------
+    message : str
+    seconds : float
+        After how many seconds the next request is accepted.
+    """
+
+    def __init__(self, message: str = "", seconds: float = 1.0) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class BodyTimeout(NearlineError, TimeoutError):
@@ -86,6 +99,7 @@ _STATUS: tuple[tuple[type[NearlineError], HTTPStatus, str], ...] = (
     (InvalidInput, HTTPStatus.BAD_REQUEST, "invalid-input"),
     (Unauthorized, HTTPStatus.UNAUTHORIZED, "unauthorized"),
     (Forbidden, HTTPStatus.FORBIDDEN, "forbidden"),
+    (TooManyRequests, HTTPStatus.TOO_MANY_REQUESTS, "too-many-requests"),
     (BodyTimeout, HTTPStatus.REQUEST_TIMEOUT, "body-timeout"),
     (UnknownItem, HTTPStatus.NOT_FOUND, "unknown-item"),
     (UnknownUser, HTTPStatus.NOT_FOUND, "unknown-user"),
@@ -124,6 +138,8 @@ def problem_for(error: Exception, request_id: str) -> tuple[Problem, dict[str, s
                 headers["retry-after"] = RETRY_AFTER_SECONDS
             elif status is HTTPStatus.REQUEST_TIMEOUT:
                 headers["connection"] = "close"
+            elif isinstance(error, TooManyRequests):
+                headers["retry-after"] = str(max(1, math.ceil(error.seconds)))
             elif status is HTTPStatus.UNAUTHORIZED:
                 headers["www-authenticate"] = "Bearer"
             return _problem(status, name, str(error), request_id, error), headers
@@ -152,7 +168,7 @@ def problem_response(request: Request[Any, Any, Any], error: Exception) -> Respo
     return Response(
         msgspec.json.encode(problem),
         status_code=problem.status,
-        headers=headers,
+        headers={"x-content-type-options": "nosniff", "cache-control": "no-store", **headers},
         media_type=PROBLEM_JSON,
     )
 

@@ -6,12 +6,15 @@ import ipaddress
 import resource
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
 
 import uvloop
-from granian.constants import Interfaces
+from granian.constants import Interfaces, SSLProtocols
 from granian.server.embed import Server
 from litestar.types import ASGIApp
 
@@ -24,6 +27,8 @@ from nearline.server.limits import Limits
 from nearline.server.log_handlers import everything_as_json
 from nearline.server.middleware.allowed_hosts import allowed_names
 from nearline.server.namespaces import Stores
+from nearline.server.security import Security, Tls
+from nearline.trust.keys import KeyStore
 
 # Maximum number of connections that wait to be accepted, and that are open.
 BACKLOG = 1_024
@@ -51,6 +56,9 @@ def serve(
     announce: Callable[[str], None] = print_at_once,
     drain_seconds: float = 30.0,
     stores: Stores | None = None,
+    security: Security | None = None,
+    keys: Path | None = None,
+    tls: Tls | None = None,
 ) -> bool:
     """Serve until SIGTERM or SIGINT; then finish requests in flight, close the store and return.
 
@@ -63,7 +71,7 @@ def serve(
         Opens the store, unless `stores` is given; called once, in a thread, while the server
         already responds to ``/livez``.
     host : str
-        An IP address or ``localhost``; one that is not loopback requires an `api_key`.
+        An IP address or ``localhost``; one that is not loopback requires an `api_key` or keys.
     port : int
         1 to 65535.
     api_key : str or None
@@ -74,6 +82,12 @@ def serve(
         Maximum seconds to wait for requests in flight at shutdown.
     stores : Stores or None
         Folder of several stores, which are served as namespaces.
+    security : Security or None
+        Rates and other settings that concern security; None for the defaults.
+    keys : Path or None
+        Folder with the keys that ``nearline keys`` makes.
+    tls : Tls or None
+        Certificate of the server, and the authorities of clients; None serves without TLS.
 
     Returns
     -------
@@ -88,7 +102,10 @@ def serve(
     Exception
         Any exception of `open_engine`.
     """
-    address = check_address(host, port, api_key)
+    made = "" if keys is not None and KeyStore(keys).exists else None
+    address = check_address(host, port, made if api_key is None else api_key)
+    if tls is not None:
+        check_tls(tls)
     gc.disable()  # until `settle_memory`
     interval = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -99,11 +116,13 @@ def serve(
             api_key=api_key,
             allowed_hosts=allowed_names(address, allow_hosts),
             stores=stores,
+            security=security,
+            keys=keys,
         )
         with ExitStack() as handlers:
             handlers.enter_context(everything_as_json(app.log))
             # Callbacks between threads are cheaper in uvloop than in asyncio's own loop.
-            uvloop.run(_serve(app, address, port, announce, drain_seconds))
+            uvloop.run(_serve(app, address, port, announce, drain_seconds, tls))
             if app.host.abandoned:
                 handlers.pop_all()  # the thread that opens the store may still log
     finally:
@@ -113,6 +132,21 @@ def serve(
     if app.host.failure is not None:
         raise app.host.failure
     return not app.host.abandoned
+
+
+def check_tls(tls: Tls) -> None:
+    """Raise `InvalidInput` unless a certificate and its key can be used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(tls.certificate, tls.key, lambda: tls.key_password or "")
+        if tls.client_authority is not None:
+            context.load_verify_locations(tls.client_authority)
+    except (OSError, ValueError) as error:  # also those of OpenSSL
+        raise InvalidInput(
+            f"the files for TLS cannot be used ({error}); give a certificate chain, its private "
+            "key, and the certificates of authorities, all in PEM",
+            field="tls",
+        ) from None
 
 
 def check_address(host: str, port: int, api_key: str | None) -> str:
@@ -126,7 +160,7 @@ def check_address(host: str, port: int, api_key: str | None) -> str:
     if not address.is_loopback and api_key is None:
         raise InvalidInput(
             f"host is {host}, which other machines can reach, and there is no API key; "
-            "give an API key or serve on 127.0.0.1",
+            "give an API key, make keys with nearline keys create, or serve on 127.0.0.1",
             field="host",
         )
     if not 1 <= port <= 65_535:
@@ -145,7 +179,7 @@ def check_address(host: str, port: int, api_key: str | None) -> str:
     return str(address)
 
 
-def granian_server(app: ASGIApp, address: str, port: int) -> Server:
+def granian_server(app: ASGIApp, address: str, port: int, tls: Tls | None = None) -> Server:
     """Create a granian server with this package's settings, for any ASGI application."""
     return Server(
         app,
@@ -156,7 +190,21 @@ def granian_server(app: ASGIApp, address: str, port: int) -> Server:
         backpressure=max_connections(),
         websockets=False,
         log_enabled=False,
+        **_tls_settings(tls),
     )
+
+
+def _tls_settings(tls: Tls | None) -> dict[str, Any]:
+    if tls is None:
+        return {}
+    return {
+        "ssl_cert": tls.certificate,
+        "ssl_key": tls.key,
+        "ssl_key_password": tls.key_password,
+        "ssl_protocol_min": SSLProtocols.tls12,
+        "ssl_ca": tls.client_authority,
+        "ssl_client_verify": tls.client_authority is not None,
+    }
 
 
 def max_connections() -> int:
@@ -189,9 +237,14 @@ def settle_memory() -> None:
 
 
 async def _serve(
-    app: Gateway, address: str, port: int, announce: Callable[[str], None], drain_seconds: float
+    app: Gateway,
+    address: str,
+    port: int,
+    announce: Callable[[str], None],
+    drain_seconds: float,
+    tls: Tls | None,
 ) -> None:
-    server = granian_server(app, address, port)
+    server = granian_server(app, address, port, tls)
     stopping = asyncio.Event()
     app.host.on_failure = stopping.set
     app.host.on_open = settle_memory
@@ -199,7 +252,9 @@ async def _serve(
     for number in SIGNALS:
         loop.add_signal_handler(number, stopping.set)
     serving = asyncio.create_task(server.serve())
-    announcing = asyncio.create_task(_announce(address, port, announce))
+    announcing = asyncio.create_task(
+        _announce(address, port, announce, "http" if tls is None else "https")
+    )
     waiting = asyncio.create_task(stopping.wait())
     guard = ConnectionGuard(port, ConnectionLimits(per_address=max(1, max_connections() // 2)))
     guard.start()
@@ -225,7 +280,7 @@ async def _serve(
         app.log.stop()
 
 
-async def _announce(address: str, port: int, announce: Callable[[str], None]) -> None:
+async def _announce(address: str, port: int, announce: Callable[[str], None], scheme: str) -> None:
     """Announce the address once a connection to it succeeds."""
     while True:
         try:
@@ -237,4 +292,4 @@ async def _announce(address: str, port: int, announce: Callable[[str], None]) ->
             await writer.wait_closed()
             break
     shown = f"[{address}]" if ":" in address else address
-    announce(f"Listening on http://{shown}:{port}")
+    announce(f"Listening on {scheme}://{shown}:{port}")

@@ -1,12 +1,12 @@
 """Events as columns of indices; blocks of events are converted by column, which is faster."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.schema import StoredBlock
+from nearline.schema import Record, StoredBlock
 from nearline.schema.histories import Histories
 from nearline.state.vocabulary import Vocabulary
 
@@ -63,6 +63,18 @@ def _mapped(column: Any, value: Callable[[str], float], dtype: Any) -> Any:
     codes = column.dictionary_encode()
     values = [value(text) for text in codes.dictionary.to_pylist()]
     return np.array(values, dtype=dtype)[codes.indices.to_numpy()]
+
+
+def check_offsets(batch: Sequence[tuple[int, Record]], least: int) -> None:
+    """Raise ValueError unless offsets are ascending and begin at `least` or later."""
+    # The offsets inside a block are consecutive.
+    for offset, _ in batch[:1] if isinstance(batch, StoredBlock) else batch:
+        if offset < least:
+            raise ValueError(
+                f"offset {offset} is below {least}; offsets must be ascending: apply the log "
+                "from State.offset on, in order"
+            )
+        least = offset + 1
 
 
 def columns_of(rows: list[tuple[int, int, float, float]]) -> Columns:

@@ -35,7 +35,7 @@ from nearline.state.state import State
 
 HISTORY_ARRAYS = ("indptr", "items", "weights", "times")
 # The digit is the version of the format.
-MAGIC = b"nearline state 6\n"
+MAGIC = b"nearline state 7\n"
 DIGEST_BYTES = 32
 LENGTH_BYTES = 8
 # Errors of decoding, and of parts that do not fit together.
@@ -194,7 +194,7 @@ def _sections(copy: StateCopy) -> Sections:
         "entries": _pack(catalogue.entries),
         "definitions": _pack(copy.definitions),
         "vectors.keys": _pack(keys),
-        "profiles": _pack((copy.profiles.attributes, copy.profiles.critiques)),
+        "profiles": _pack(tuple(copy.profiles)),
         "showings": _pack(packed(copy.showings)),
         "vectors": np.concatenate([np.zeros(0), *(vector for _, _, vector in vectors)]),
     }
@@ -261,7 +261,7 @@ def _parts(header: Header, sections: Sections) -> Iterator[memoryview]:
 def _read(data: memoryview, path: Path) -> tuple[Header, Sections]:
     """Verify the bytes of a file and split it into sections, which are views of `data`."""
     if data[: len(MAGIC)] != MAGIC:
-        raise _refused(path, f"it does not start with {MAGIC!r} (format 6)")
+        raise _refused(path, f"it does not start with {MAGIC!r} (format 7)")
     body, digest = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
     if hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest() != digest:
         raise _refused(path, f"the checksum of its {len(data):,} bytes is wrong")

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from nearline.schema import Defined, DefinitionRecord
-from nearline.schema.definitions import RULE, SCENARIO, Rule, ScenarioOptions, rule_of, scenario_of
+from nearline.schema.definitions import (
+    RULE,
+    SCENARIO,
+    WEIGHTS,
+    Rule,
+    ScenarioOptions,
+    rule_of,
+    scenario_of,
+)
 from nearline.schema.experiments import EXPERIMENT, Experiment, experiment_of
 from nearline.schema.exploration import THOMPSON, explore_of
 
@@ -31,6 +39,8 @@ class Definitions:
         By name, in alphabetical order.
     running : mapping of str to Experiment
         Experiments that run, by name, in alphabetical order.
+    factors : mapping of str to float
+        Factors by which the weights of the model's relations are multiplied.
     window : int
         Seconds after which the draws of exploring lists change; 0 if none explores.
     samples_outcomes : bool
@@ -47,6 +57,7 @@ class Definitions:
         self.rules: Mapping[str, Rule] = {}
         self.running: Mapping[str, Experiment] = {}
         self.boundaries: tuple[float, ...] = ()
+        self.factors: Mapping[str, float] = {}
         self.window = 0
         self.samples_outcomes = False
         self._active: dict[tuple[int, str | None], dict[str, Rule]] = {}
@@ -140,6 +151,8 @@ class Definitions:
             if one is not None and one.running:
                 running[name] = one
             self.running = dict(sorted(running.items()))
+        elif record.kind == WEIGHTS:
+            self.factors = dict(record.body["factors"]) if isinstance(record, Defined) else {}
         self._active = {}
         self._index_exploration()
 

@@ -11,6 +11,7 @@ from nearline.kernels.opinions import any_negative
 from nearline.schema import (
     PROFILE_RECORDS,
     AttributeValue,
+    Consent,
     Defined,
     Event,
     Item,
@@ -24,10 +25,11 @@ from nearline.schema import (
 )
 from nearline.schema.histories import Histories
 from nearline.state.attributed import change_of_user, change_since, users_before
-from nearline.state.blocks import Columns, block_columns, by_user, columns_of
+from nearline.state.blocks import Columns, block_columns, by_user, check_offsets, columns_of
 from nearline.state.catalogue import Catalogue, CatalogueCopy
 from nearline.state.changes import Added, Follower, Reflected, StateCopy
 from nearline.state.config import StateConfig
+from nearline.state.consents import RecordsOf, apply_consent, pieces, profiled
 from nearline.state.contexts import Context, Contexts, ContextsCopy
 from nearline.state.counters import Counters, CountersCopy
 from nearline.state.counts import change_of_counts, current
@@ -78,6 +80,8 @@ class State:
         followers are notified, `offset` is larger. `ingest.follow` sets the number of erasures.
     followers : tuple of Follower
         Objects that `apply` and `forget` notify. The lock must be held to replace the tuple.
+    events_of : callable
+        Returns all events of a user in the log, which a change of the user's consent needs.
     """
 
     def __init__(self, config: StateConfig | None = None, *, item_ids: Sequence[str] = ()) -> None:
@@ -96,6 +100,7 @@ class State:
         self.catalogue.grow(self.items.slots)
         self.definitions = Definitions()
         self.followers: tuple[Follower, ...] = ()
+        self.events_of: RecordsOf = lambda _: []
         self._histories = HistoryStore(self.config.history_length)
 
     @classmethod
@@ -140,11 +145,14 @@ class State:
         ValueError
             Offsets are not ascending, or begin before `offset`; no record was applied.
         """
-        self._check_offsets(batch)
-        for start in range(0, len(batch), RECORDS_PER_HOLD):
+        check_offsets(batch, self.offset)
+        for whole in pieces(batch, RECORDS_PER_HOLD):
+            some = profiled(whole, self.profiles.objecting)
+            if isinstance(some[0][1], Consent):  # stands alone
+                apply_consent(self, some[0][0], some[0][1])
+                continue
             with self.lock:
                 followers = self.followers
-                some = batch[start : start + RECORDS_PER_HOLD]
                 before = users_before(some, self) if followers else None
                 changed, added = self._fold(some)
                 users = None if before is None else change_since(before, self)
@@ -181,16 +189,19 @@ class State:
         """
         with self.lock:
             followers = self.followers
+            hidden = user_id in self.profiles.objecting  # no event is in the state
             left = self._events_in(kept)
-            gone = self._events_in(records)
+            gone = [] if hidden else self._events_in(records)
             attributes = self.profiles.attributes(user_id)
             known = [pair for pair in kept if pair[0] < self.offset]
             self.profiles.forget(user_id, records, known)
             self.showings.forget(user_id, records, known)
+            if hidden and user_id not in self.profiles.objecting:
+                self.fold_again(user_id, left)
             users = None
             if attributes and followers:
                 users = change_of_user(user_id, attributes, gone, left, self)
-            history, added = self._forget_events(user_id, gone, left) if gone else (None, None)
+            history, added = self.forget_events(user_id, gone, left) if gone else (None, None)
         for follower in followers:
             if history is not None:
                 follower.forget(history)
@@ -223,7 +234,7 @@ class State:
             return self._histories.opposed(self.users.indices_of(user_ids))
 
     def user_attributes(self, user_id: str) -> Mapping[str, AttributeValue]:
-        """Return the attributes of a user; empty for an unknown user."""
+        """Return the attributes of a user that lists may use; see `Profiles.attributes`."""
         return self.profiles.attributes(user_id)
 
     def latest(self) -> float | None:
@@ -258,7 +269,7 @@ class State:
         with self.lock:
             return self._histories.counted_rows(self.users.indices_of(user_ids))
 
-    def _forget_events(
+    def forget_events(
         self, user_id: str, gone: list[tuple[int, Event]], left: list[tuple[int, Event]]
     ) -> tuple[Histories, Added | None]:
         """Remove events, and add the other ones of the user again; return both for followers."""
@@ -270,14 +281,18 @@ class State:
         self.contexts.subtract(columns.items, columns.weights, contexts, offsets)
         if user_id in self.users:
             self._histories.remove(self.users.remove(user_id))
-        return history, self._fold_again(user_id, left) if left else None
+        return history, self.fold_again(user_id, left)[1] if left else None
 
-    def _fold_again(self, user_id: str, events: Sequence[tuple[int, Event]]) -> Added | None:
-        """Apply all events of a user who was removed; see `_fold`."""
+    def fold_again(
+        self, user_id: str, events: Sequence[tuple[int, Event]]
+    ) -> tuple[list[tuple[int, Item | None]], Added | None]:
+        """Apply all events of a user whose events are not in the state; see `_fold`."""
+        if not events:
+            return [], None
         few = relevant(events, self._histories.longest, self.config.weight)
-        added = self._fold(few)[1]
+        changed, added = self._fold(few)
         self._histories.set_arrived(self.users[user_id], len(events))
-        return added
+        return changed, added
 
     def _events_in(self, records: Iterable[tuple[int, UserRecord]]) -> list[tuple[int, Event]]:
         """Return the events among records that the state includes."""
@@ -286,17 +301,6 @@ class State:
             for offset, record in records
             if offset < self.offset and isinstance(record, Event)
         ]
-
-    def _check_offsets(self, batch: Sequence[tuple[int, Record]]) -> None:
-        least = self.offset
-        # The offsets inside a block are consecutive.
-        for offset, _ in batch[:1] if isinstance(batch, StoredBlock) else batch:
-            if offset < least:
-                raise ValueError(
-                    f"offset {offset} is below {least}; offsets must be ascending: apply the log "
-                    "from State.offset on, in order"
-                )
-            least = offset + 1
 
     def _fold(
         self, batch: Sequence[tuple[int, Record]]

@@ -12,12 +12,14 @@ import pytest
 from nearline.log.base import Appendable, Appended, Log
 from nearline.log.opening import open_log
 from nearline.schema import (
+    Consent,
     Critique,
     CritiqueRevoked,
     Event,
     EventBlock,
     ItemsShown,
     Record,
+    TagDeleted,
     UserPatched,
     UserPut,
     UserRecord,
@@ -42,6 +44,8 @@ def profile_records(user: str) -> list[Appendable]:
         Critique(user_id=user, timestamp=3.0, critique_id="c", less_of={"brand": "x"}),
         CritiqueRevoked(user_id=user, timestamp=4.0, critique_id="c"),
         ItemsShown(user_id=user, timestamp=5.0, number=1, item_ids=["i", "j"], times=[4.5, 5.0]),
+        Consent(user_id=user, timestamp=6.0, profiling=False, purposes=["lists"]),
+        TagDeleted(user_id=user, timestamp=7.0, tag="tea"),
     ]
 
 

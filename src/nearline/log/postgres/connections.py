@@ -2,10 +2,10 @@
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nearline.errors import (
     Closed,
@@ -20,11 +20,13 @@ from nearline.log.postgres.target import PostgresTarget
 if TYPE_CHECKING:
     from psycopg import Connection
 
+T = TypeVar("T")
+
 # Limits of the server: waiting for a lock, and one statement.
 LOCK_MS, STATEMENT_MS = 5_000, 30_000
 # Seconds after which a connection that does not answer is given up. The server may be frozen, so
 # its own limits are not enough.
-CONNECT_SECONDS, ANSWER_SECONDS = 5, 10.0
+CONNECT_SECONDS, ANSWER_SECONDS = 3, 10.0
 _WATCH_SECONDS = 0.25
 _IDLE = 4  # connections that are kept open for reading
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -99,7 +101,7 @@ class Connections:
         if connection is None or connection.closed:
             connection = self.connect()
         try:
-            with self.explained(), self.within(connection, STATEMENT_MS / 1_000):
+            with self.explained(), self.within(connection):
                 yield connection
         except LogUnavailable:
             self._forget_idle()  # most likely all of them are broken
@@ -110,6 +112,15 @@ class Connections:
                     self._idle.append(connection)
                 else:
                     connection.close()
+
+    def query(self, do: "Callable[[Connection[Any]], T]") -> T:
+        """Execute statements that read; once more if a connection was lost since its last use."""
+        try:
+            with self.reading() as db:
+                return do(db)
+        except LogUnavailable:
+            with self.reading() as db:
+                return do(db)
 
     @contextmanager
     def explained(self) -> Iterator[None]:

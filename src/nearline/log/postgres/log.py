@@ -331,8 +331,7 @@ class PostgresLog:
         """Execute statements that read; in the listener's thread, wait for the database."""
         while True:
             try:
-                with self._connections.reading() as db:
-                    return do(db)
+                return self._connections.query(do)
             except LogUnavailable:
                 if not self._fold.delivers_here or self._stopping.wait(RETRY_SECONDS):
                     raise

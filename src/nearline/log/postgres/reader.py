@@ -52,10 +52,13 @@ class PostgresReader:
         """Yield (offset, record), `Erased` included, for offsets from `start` to ``stop - 1``."""
         stop = self.end if stop is None else min(stop, self.end)
         while start < stop:
-            with self._connections.reading() as db:
-                found = session.rows(db, start, stop, self._connections.target.shown)
+            found = self._rows(start, stop)
             yield from session.records(found, self.erasures)
             start = found[-1][0] + 1
+
+    def _rows(self, start: int, stop: int) -> list[session.Row]:
+        shown = self._connections.target.shown
+        return self._connections.query(lambda db: session.rows(db, start, stop, shown))
 
     def copy_to(self, path: Path) -> None:
         """Write a copy of the log to a new SQLite file."""

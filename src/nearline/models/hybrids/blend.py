@@ -36,6 +36,7 @@ from nearline.models.hybrids.blend_search import BlendWeights, find_weights
 from nearline.models.hybrids.hybrid import MAX_WEIGHT, Hybrid, HybridPart
 from nearline.models.hybrids.normalisers import NORMALISERS, SHARE, SOFTMAX, Normaliser, normalised
 from nearline.models.hybrids.sparse_rows import scored_rows
+from nearline.models.hybrids.weights import mean_weights, weight_table
 from nearline.models.settings import require, require_each, require_one_of
 
 Places = NDArray[np.integer]
@@ -109,24 +110,6 @@ class BlendConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
                 )
         if not (weight_table(self).sum(axis=1) > 0).all():
             raise InvalidInput("all weights are 0; give a part some weight", field="parts")
-
-
-def weight_table(config: BlendConfig) -> NDArray[np.float64]:
-    """Return the weights of the parts for each range of history lengths.
-
-    Returns
-    -------
-    float64 [lengths, parts]
-        Weights; each row sums to one.
-    """
-    lengths = len(config.at_least)
-    table = np.array(
-        [part.weights or (part.weight,) * lengths for part in config.parts], dtype=np.float64
-    )
-    table = table.reshape(len(config.parts), lengths).T
-    total = table.sum(axis=1, keepdims=True)
-    shares: NDArray[np.float64] = table / np.where(total > 0, total, 1.0)
-    return shares
 
 
 class BlendTables(NamedTuple):
@@ -322,6 +305,10 @@ class Blend(Hybrid):
             elif amount:
                 reasons.append(ModelPart(-1, part.name, amount))
         return reasons
+
+    def criteria(self) -> dict[str, float]:
+        """Return the mean weight of each model over the ranges of history lengths."""
+        return mean_weights(self.config)
 
     def observe(self, before: Histories, events: Histories) -> None:
         """Update the parts that learn online with new events."""

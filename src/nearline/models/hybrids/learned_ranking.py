@@ -125,6 +125,10 @@ class LearnedRanking(DenseModel):
         """Models of the blend, in the order of the settings."""
         return self.blend.parts
 
+    def criteria(self) -> dict[str, float]:
+        """Return the weights of the blend, which chooses the items that the trees order."""
+        return self.blend.criteria()
+
     @property
     def n_items(self) -> int:
         """Number of items that the model can score."""

@@ -7,6 +7,7 @@ from nearline.kernels.edges import Rows
 from nearline.kernels.kept_pairs import most_pairs
 from nearline.kernels.pair_counts import Counts, counted_parts, pair_counts
 from nearline.models.item_graph.config import ItemGraphConfig
+from nearline.models.item_graph.pair_counter import counter
 from nearline.models.item_graph.relations import pair_shares, pair_steps
 
 # Bytes of an entry of `Counts`.
@@ -21,6 +22,9 @@ def count_pairs(name: str, config: ItemGraphConfig, rows: Rows, n_items: int) ->
     """
     settings, limit = getattr(config, name), spill_limit()
     steps, shares, most = pair_steps(settings), pair_shares(settings), config.counts
+    count = counter()
+    if count is not pair_counts:  # elsewhere than in this process
+        return count(rows, steps, n_items, most=most, shares=shares)
     bound = min(most_pairs(rows, len(steps) // 2, n_items), n_items * most)
     if PAIR_BYTES * bound <= limit:
         return pair_counts(rows, steps, n_items, most=most, shares=shares)

@@ -1,7 +1,8 @@
 """Scoring with an item graph: lists, explanations, and the choice between two kinds of users."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from nearline.models.item_graph.graph_store import Doubles, GraphStore, decay_ra
 from nearline.models.item_graph.lately import RecentCounts
 from nearline.models.item_graph.relations import weights_and_half_lives
 
+NO_FACTORS: Mapping[str, float] = MappingProxyType({})
 # Parts of a score beside the relations; see `kernels.returning`.
 LATELY, REPEATS = "lately", "repeats"
 
@@ -39,6 +41,26 @@ class ScoresByGraph(Model):
     _content: ContentRelations
     _recent: RecentCounts
     _weighted: "Weighted | None" = None
+    factors: Mapping[str, float] = NO_FACTORS
+
+    def set_factors(self, factors: Mapping[str, float]) -> None:
+        """Multiply the weights of relations by factors; see `AdaptsWeights`."""
+        self.factors = factors
+
+    def trained_weights(self) -> dict[str, float]:
+        """Return the weight of each relation, without factors."""
+        scales = [counted.scale for counted in self._counted.values()]
+        weights = weigh(self.relations, self.config, scales).weights
+        return dict(zip(self.relations, weights.tolist(), strict=True))
+
+    def relation_parts(self, history: Histories, items: IntArray) -> Doubles:
+        """Return what each relation adds to the scores of items, without factors."""
+        check_single(history)
+        rows = self._rows(history)
+        scales = [counted.scale for counted in self._counted.values()]
+        plain = weigh(self.relations, self.config, scales)
+        graph = self._store.view(plain.weights, plain.ratios, self.config.max_history)
+        return np.array([score_parts(graph, rows, int(item)).sum(axis=0) for item in items])
 
     @property
     def n_items(self) -> int:
@@ -49,6 +71,11 @@ class ScoresByGraph(Model):
     def relations(self) -> tuple[str, ...]:
         """Names of the relations, in the order of summation."""
         return self._store.names
+
+    def criteria(self) -> dict[str, float]:
+        """Return the weights of the relations, each of which is scaled to the same total."""
+        weights, _ = weights_and_half_lives(self.relations, self.config)
+        return dict(zip(self.relations, weights.tolist(), strict=True))
 
     def score_many(self, histories: Histories) -> FloatArray:
         """Return the scores of all items: float32 [n_users, n_items], 0 for items without edges."""
@@ -198,8 +225,9 @@ class ScoresByGraph(Model):
     def _weights(self) -> "Weighted":
         scales = [counted.scale for counted in self._counted.values()]
         known = self._weighted
-        if known is None or known.config is not self.config or known.scales != scales:
-            self._weighted = known = weigh(self.relations, self.config, scales)
+        same = known is not None and known.config is self.config and known.scales == scales
+        if known is None or not same or known.factors is not self.factors:
+            self._weighted = known = weigh(self.relations, self.config, scales, self.factors)
         return known
 
 
@@ -221,6 +249,8 @@ class Weighted(NamedTuple):
         The decay for users who return after a while.
     ordered : bool
         Whether a score depends on the order of the events.
+    factors : mapping of str to float
+        Factors of the weights by relation, which `weights` contains.
     """
 
     config: ItemGraphConfig
@@ -229,13 +259,21 @@ class Weighted(NamedTuple):
     ratios: Doubles
     returning: Doubles
     ordered: bool
+    factors: Mapping[str, float] = NO_FACTORS
 
 
-def weigh(names: tuple[str, ...], config: ItemGraphConfig, scales: list[float]) -> Weighted:
+def weigh(
+    names: tuple[str, ...],
+    config: ItemGraphConfig,
+    scales: list[float],
+    factors: Mapping[str, float] = NO_FACTORS,
+) -> Weighted:
     """Compute the weights and decays of the relations."""
     weights, half_lives = weights_and_half_lives(names, config)
     weights[: len(scales)] *= scales
+    if factors:
+        weights *= [factors.get(name, 1.0) for name in names]
     ratios = decay_ratios(half_lives)
     patient = decay_ratios(half_lives * config.lately.patience)
     ordered = bool(((ratios < 1.0) & (weights != 0.0)).any())
-    return Weighted(config, scales, weights, ratios, patient, ordered)
+    return Weighted(config, scales, weights, ratios, patient, ordered, factors)

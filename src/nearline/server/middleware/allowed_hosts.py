@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from nearline.errors import InvalidInput
 from nearline.server.exchange import Exchange
 from nearline.server.middleware.api_keys import OPEN_PATHS
-from nearline.server.problems import Forbidden
+from nearline.trust.grants import Forbidden
+from nearline.trust.keyring import Keyring
 
 # Maximum number of ``Host`` headers, with any port, that are remembered as allowed.
 MAX_REMEMBERED = 1_000
@@ -53,10 +54,13 @@ class AllowedHosts:
     ----------
     names : frozenset of str or None
         Names that are allowed in addition to those of this machine; None allows all.
+    keyring : Keyring or None
+        Keys, of which publishable ones allow pages of other sites.
     """
 
-    def __init__(self, names: frozenset[str] | None) -> None:
+    def __init__(self, names: frozenset[str] | None, keyring: Keyring | None = None) -> None:
         self._names = names
+        self._keyring = keyring
         self._remembered: set[bytes] = set()
 
     def check(self, exchange: Exchange) -> None:
@@ -65,7 +69,7 @@ class AllowedHosts:
         host = headers.get(b"host")
         if host not in self._remembered and host is not None:
             self._check_host(host, exchange.path)
-        if b"origin" in headers:
+        if b"origin" in headers and not self._shared(exchange, headers[b"origin"]):
             self._check_origin(headers[b"origin"], host)
 
     def _check_host(self, host: bytes, path: bytes) -> None:
@@ -79,6 +83,16 @@ class AllowedHosts:
             )
         if len(self._remembered) < MAX_REMEMBERED:
             self._remembered.add(host)
+
+    def _shared(self, exchange: Exchange, origin: bytes) -> bool:
+        """Return whether a publishable key allows an origin, whose pages may read the response.
+
+        That the request carries such a key is checked later; a preflight carries none.
+        """
+        if self._keyring is None or origin.decode("latin-1") not in self._keyring.origins:
+            return False
+        exchange.origin = origin
+        return True
 
     def _check_origin(self, origin: bytes, host: bytes | None) -> None:
         match = _ORIGIN.fullmatch(origin.decode("latin-1").lower())

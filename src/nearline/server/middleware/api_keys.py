@@ -1,16 +1,25 @@
-"""Refusal of requests without the API key."""
+"""API keys: what each request may do, and the refusal of requests without a key."""
 
 import hmac
+import re
 
 from nearline.errors import InvalidInput
 from nearline.server.dashboard import PATHS
 from nearline.server.exchange import Exchange
+from nearline.server.paths import decode_utf8
 from nearline.server.problems import Unauthorized
+from nearline.trust.grants import ALL, EVERYTHING, Forbidden, Grant
+from nearline.trust.keyring import Keyring
 
 # Health checks of orchestrators need no key.
 OPEN_PATHS = frozenset({b"/livez", b"/readyz"})
 # The dashboard asks for the key itself.
 _WITHOUT_KEY = OPEN_PATHS | PATHS
+# What the key of `--api-key` allows.
+MASTER = Grant("api-key", ALL)
+# Paths of a namespace: its own, and those of its store.
+NAMESPACE = re.compile(rb"/v1/ns/([^/]+)")
+_WANTED = "the request carries {}; send 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
 
 
 def checked_key(api_key: str | None) -> str | None:
@@ -35,22 +44,56 @@ def checked_key(api_key: str | None) -> str | None:
 
 
 class ApiKeys:
-    """Checks the key of each request, except on open paths."""
+    """Finds out what each request may do, by its key.
 
-    def __init__(self, api_key: str) -> None:
-        self._api_key = api_key.encode()
+    Parameters
+    ----------
+    api_key : str or None
+        A key that allows everything.
+    keyring : Keyring or None
+        Keys with scopes.
+    """
+
+    def __init__(self, api_key: str | None, keyring: Keyring | None = None) -> None:
+        self._api_key = None if api_key is None else api_key.encode()
+        self._keyring = keyring
 
     def __call__(self, exchange: Exchange) -> None:
-        """Raise `Unauthorized` if the request needs the key and doesn't carry it."""
+        """Set the grant of a request, or raise `Unauthorized` or `Forbidden`."""
         if exchange.path in _WITHOUT_KEY:
             return
-        sent = exchange.headers.get(b"x-api-key")
-        if sent is None:
-            scheme, _, credentials = exchange.headers.get(b"authorization", b"").partition(b" ")
-            sent = credentials.strip() if scheme.lower() == b"bearer" else None
-        if sent is not None and hmac.compare_digest(sent, self._api_key):
+        keyring, headers = self._keyring, exchange.headers
+        if self._api_key is None and (keyring is None or not keyring.required):
+            exchange.grant = EVERYTHING
             return
-        found = "no API key" if sent is None else "a wrong API key"
-        raise Unauthorized(
-            f"the request carries {found}; send 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
-        )
+        sent = headers.get(b"x-api-key")
+        if sent is None:
+            scheme, _, credentials = headers.get(b"authorization", b"").partition(b" ")
+            sent = credentials.strip() if scheme.lower() == b"bearer" else None
+        if sent is None:
+            if exchange.method == "OPTIONS" and exchange.origin:  # a preflight carries no key
+                return
+            raise Unauthorized(_WANTED.format("no API key"))
+        if self._api_key is not None and hmac.compare_digest(sent, self._api_key):
+            exchange.grant = MASTER
+            return
+        token = headers.get(b"nearline-user-token")
+        grant = None if keyring is None else keyring.grant(sent, token)
+        if grant is None:
+            raise Unauthorized(_WANTED.format("a wrong, expired or revoked API key"))
+        self._check(exchange, grant)
+        exchange.grant = grant
+
+    def _check(self, exchange: Exchange, grant: Grant) -> None:
+        """Raise `Forbidden` if the key may not be used here at all."""
+        if grant.namespaces is not None:
+            match = NAMESPACE.match(exchange.path)
+            grant.check_namespace(None if match is None else decode_utf8(match[1], "path"))
+        if exchange.origin:
+            origin = exchange.origin.decode("latin-1")
+            if self._keyring is None or not self._keyring.may_use(grant.key_id, origin):
+                exchange.origin = b""
+                raise Forbidden(
+                    f"pages of {origin:.100} may not use this key; name the origin when the key is "
+                    "made: nearline keys create --publishable --origin"
+                )

@@ -1,5 +1,6 @@
 """The outermost middleware: the course of every exchange, from its request to its log line."""
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
@@ -11,9 +12,11 @@ from nearline.server.middleware.cached_answers import CachedAnswers
 from nearline.server.middleware.namespaced import Namespaced
 from nearline.server.middleware.request_ids import RequestIds
 from nearline.server.traffic import Traffic
+from nearline.trust.grants import EVERYTHING, Grant
 
 # As a number, because a search for `bytes` of length 1 takes 20 times as long.
 QUESTION_MARK = ord("?")
+_PERSONAL = re.compile(rb"/v1/(?:ns/[^/]+/)?users/[^/]+/(?:recommendations|explanations/[^/]+)")
 _METHODS = {name: name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 
 
@@ -37,6 +40,10 @@ class Exchanges:
         Answers a request that raised an error.
     observers : sequence of callable
         Called in order with each complete exchange, however it ended.
+    grant : Grant
+        What a request may do, unless a check says otherwise.
+    gpc : bool
+        Whether the header ``Sec-GPC: 1`` means a list without profiling.
     """
 
     def __init__(
@@ -50,7 +57,11 @@ class Exchanges:
         cached: CachedAnswers | Namespaced,
         send_error: Callable[[Exception, Exchange], Awaitable[None]],
         observers: Sequence[Callable[[Exchange], None]],
+        grant: Grant = EVERYTHING,
+        gpc: bool = False,
     ) -> None:
+        self._grant = grant
+        self._gpc = gpc
         self._timer = timer
         self._traffic = traffic
         self._large_answers = large_answers
@@ -78,7 +89,11 @@ class Exchanges:
             receive,
             send,
             self._large_answers,
+            grant=self._grant,
+            client=scope.get("client"),
         )
+        if self._gpc and headers.get(b"sec-gpc") == b"1":
+            ask_without_profiling(exchange, scope)
         if exchange.method == "HEAD":  # the answer to GET, without its body
             scope["method"], exchange.asgi_send = "GET", without_body(send)
         try:
@@ -108,6 +123,13 @@ class Exchanges:
             for observe in self._observers:
                 observe(exchange)
             exchange.failure = None  # its traceback refers to the exchange
+
+
+def ask_without_profiling(exchange: Exchange, scope: HTTPScope) -> None:
+    """Add `profiling=false` to the query of a request for a list or an explanation."""
+    query = scope["query_string"]
+    if _PERSONAL.fullmatch(exchange.path) and b"profiling=" not in query:
+        scope["query_string"] = b"&".join(filter(None, (query, b"profiling=false")))
 
 
 def without_body(send: Send) -> Send:

@@ -57,6 +57,7 @@ class Namespaced:
             await self._root.compute(exchange, scope)
             return
         async with self._namespaces.using(decode_utf8(match[1], "path")) as store:
+            exchange.namespace = decode_utf8(match[1], "path")
             exchange.path = scope["raw_path"] = b"/v1" + match[2]
             try:
                 await CachedAnswers(self._app, store.context).compute(exchange, scope)

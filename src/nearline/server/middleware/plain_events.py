@@ -15,6 +15,8 @@ from nearline.server.context import CHECKED_AT_ONCE, context_of, durable
 from nearline.server.event_writes import Events, queue, stored
 from nearline.server.exchange import HTTPApp, exchange_of
 from nearline.server.limits import Limits
+from nearline.server.security import API_HEADERS
+from nearline.trust.grants import BITS
 
 PATH = "/v1/events"
 MAX_BODY_BYTES = 65_536
@@ -37,10 +39,12 @@ class PlainEvents:
         return self.app(scope, receive, send)
 
     def _may_be_plain(self, scope: HTTPScope) -> bool:
-        headers = exchange_of(scope).headers
+        exchange = exchange_of(scope)
+        headers = exchange.headers
         length = headers.get(b"content-length", b"")
         return (
             scope["method"] == "POST"
+            and exchange.grant.scopes & BITS["events"] != 0
             and not scope["query_string"]
             and headers.get(b"content-type") == b"application/json"
             and b"content-encoding" not in headers
@@ -73,6 +77,7 @@ class PlainEvents:
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(answer)).encode()),
+            *API_HEADERS,
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer, "more_body": False})

@@ -15,6 +15,7 @@ from nearline.server.context import context_of
 from nearline.server.exchange import HTTPApp, exchange_of
 from nearline.server.list_reads import answer_list
 from nearline.server.middleware.cached_answers import LISTS
+from nearline.server.security import API_HEADERS
 
 # Unreserved characters (RFC 3986, section 2.3) and a number of digits that the route accepts.
 _PATH = re.compile(rb"/v1/users/([A-Za-z0-9._~-]{1,512})/recommendations")
@@ -31,7 +32,7 @@ class PlainLists:
 
     def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer a plain request; pass on all others."""
-        if scope["method"] == "GET":
+        if scope["method"] == "GET" and exchange_of(scope).grant.trusted:
             path, query = _PATH.fullmatch(exchange_of(scope).path), scope["query_string"]
             number = _QUERY.fullmatch(query) if query else None
             if path is not None and (not query or number is not None):
@@ -51,6 +52,7 @@ class PlainLists:
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
+            *API_HEADERS,
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -9,6 +9,7 @@ import msgspec
 
 from nearline.server.exchange import CLIENT_CLOSED, Exchange
 from nearline.server.problems import PROBLEM_JSON, problem_for
+from nearline.server.security import API_HEADERS
 
 
 async def send_problem(error: Exception, exchange: Exchange) -> None:
@@ -21,6 +22,7 @@ async def send_problem(error: Exception, exchange: Exchange) -> None:
     body = msgspec.json.encode(problem)
     headers = {"content-type": PROBLEM_JSON, "content-length": str(len(body)), **extra}
     encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+    encoded += API_HEADERS
     await exchange.send(
         {"type": "http.response.start", "status": problem.status, "headers": encoded}
     )

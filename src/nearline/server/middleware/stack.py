@@ -20,6 +20,10 @@ from nearline.server.middleware.problem_responses import send_problem
 from nearline.server.middleware.request_bodies import RequestBodies
 from nearline.server.middleware.request_ids import RequestIds
 from nearline.server.middleware.request_log import RequestLog
+from nearline.server.middleware.request_rates import AddressRates, KeyRates
+from nearline.trust.grants import EVERYTHING, NOTHING
+from nearline.trust.keyring import Keyring
+from nearline.trust.rates import RequestRates
 
 
 def middleware_stack(
@@ -27,19 +31,29 @@ def middleware_stack(
     context: AppContext,
     *,
     api_key: str | None,
+    keyring: Keyring | None,
     allowed_hosts: frozenset[str] | None,
     log: JsonLog,
     new_request_id: Callable[[], str],
 ) -> Exchanges:
     """Wrap `api` in all middlewares.
 
-    Every request: ID, host and origin, API key, cached answer; at the end metrics and a log line.
+    Every request: ID, host and origin, rate of the address, API key and its rate, cached answer; at
+    the end metrics and a log line.
     A request that is not cached: body, overload, plain lists, canonical path, plain events, then
     the routes.
     """
-    checks: list[Callable[[Exchange], None]] = [AllowedHosts(allowed_hosts).check]
-    if api_key is not None:
-        checks.append(ApiKeys(api_key))
+    security, timer = context.security, context.timer
+    observers = [context.metrics.completed, RequestLog(log).completed]
+    if context.auditor is not None:
+        observers.append(context.auditor.completed)
+    checks: list[Callable[[Exchange], None]] = [AllowedHosts(allowed_hosts, keyring).check]
+    if security.address_rate is not None:
+        checks.append(AddressRates(RequestRates(security.address_rate, security.burst), timer))
+    guarded = api_key is not None or keyring is not None
+    if guarded:
+        checks.append(ApiKeys(api_key, keyring))
+        checks.append(KeyRates(RequestRates(security.key_rate, security.burst), timer))
     routed = CanonicalPaths(PlainEvents(AllowedMethods(api), context.limits))
     computing = OverloadProtection(PlainLists(routed), context.traffic)
     bodies = RequestBodies(computing, context.limits)
@@ -53,6 +67,7 @@ def middleware_stack(
         if flow.viewers:
             flow.note_list(exchange)
 
+    observers.append(watched)
     return Exchanges(
         timer=context.timer,
         traffic=context.traffic,
@@ -61,5 +76,7 @@ def middleware_stack(
         checks=checks,
         cached=answers,
         send_error=send_problem,
-        observers=[context.metrics.completed, RequestLog(log).completed, watched],
+        observers=observers,
+        grant=NOTHING if guarded else EVERYTHING,
+        gpc=security.gpc,
     )

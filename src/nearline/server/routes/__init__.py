@@ -52,8 +52,17 @@ from nearline.server.routes.recommendations import (
     recommend_session,
 )
 from nearline.server.routes.report import get_report
+from nearline.server.routes.rights import (
+    delete_tag,
+    export_user,
+    get_consent,
+    get_transparency,
+    list_tags,
+    put_consent,
+)
 from nearline.server.routes.snapshots import list_snapshots, promote_snapshot, roll_back
 from nearline.server.routes.users import change_user, forget_user, get_user, put_user
+from nearline.server.routes.weights import get_weights, put_weights
 
 OPERATIONS = [index, dashboard, dashboard_part, livez, readyz, metrics, openapi, docs]
 V1 = [
@@ -86,6 +95,12 @@ V1 = [
     revoke_critique,
     change_user,
     forget_user,
+    put_consent,
+    get_consent,
+    export_user,
+    get_transparency,
+    list_tags,
+    delete_tag,
     put_scenario,
     get_scenario,
     list_scenarios,
@@ -101,6 +116,8 @@ V1 = [
     stop_experiment,
     experiment_results,
     get_report,
+    get_weights,
+    put_weights,
     list_namespaces,
     put_namespace,
     get_namespace,

@@ -21,6 +21,7 @@ from nearline.server.context import engine_of
 from nearline.server.decoding import StrictRequest
 from nearline.server.paths import path_id
 from nearline.server.queries import READER, QueryReader
+from nearline.server.security import PUBLIC, SCOPE
 
 ItemId = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
 
@@ -31,7 +32,7 @@ _ITEMS = QueryReader(ItemsRequest, without=())
 _USERS = QueryReader(UsersRequest, without=())
 
 
-@get("/items/{item_id:str}/trend", tags=["items"])
+@get("/items/{item_id:str}/trend", tags=["items"], opt={SCOPE: "read"})
 async def item_trend(
     request: StrictRequest,
     item_id: ItemId,
@@ -47,7 +48,7 @@ async def item_trend(
 @get(
     "/popular",
     tags=["items"],
-    opt={READER: _COUNTED},
+    opt={SCOPE: "read", PUBLIC: True, READER: _COUNTED},
     operation_class=_COUNTED.operation(),
 )
 async def popular_items(request: StrictRequest) -> CountedItems:
@@ -59,7 +60,7 @@ async def popular_items(request: StrictRequest) -> CountedItems:
 @get(
     "/trending",
     tags=["items"],
-    opt={READER: _COUNTED},
+    opt={SCOPE: "read", PUBLIC: True, READER: _COUNTED},
     operation_class=_COUNTED.operation(),
 )
 async def trending_items(request: StrictRequest) -> CountedItems:
@@ -68,7 +69,12 @@ async def trending_items(request: StrictRequest) -> CountedItems:
     return CountedItems(items=engine_of(request).trending(**options))
 
 
-@get("/search", tags=["items"], opt={READER: _SEARCH}, operation_class=_SEARCH.operation())
+@get(
+    "/search",
+    tags=["items"],
+    opt={SCOPE: "read", PUBLIC: True, READER: _SEARCH},
+    operation_class=_SEARCH.operation(),
+)
 async def search_items(request: StrictRequest) -> ScoredItems:
     """Return the items that match a text: by words, by the beginning of the last, by meaning."""
     engine = engine_of(request)
@@ -82,7 +88,7 @@ async def search_items(request: StrictRequest) -> ScoredItems:
 @get(
     "/items/{item_id:str}/audience",
     tags=["items"],
-    opt={READER: _AUDIENCE},
+    opt={SCOPE: "privacy", READER: _AUDIENCE},
     operation_class=_AUDIENCE.operation(),
 )
 async def item_audience(request: StrictRequest, item_id: ItemId) -> Audience:
@@ -93,13 +99,23 @@ async def item_audience(request: StrictRequest, item_id: ItemId) -> Audience:
     return Audience(users=await asyncio.to_thread(engine.audience, item_id, **options))
 
 
-@get("/items", tags=["items"], opt={READER: _ITEMS}, operation_class=_ITEMS.operation())
+@get(
+    "/items",
+    tags=["items"],
+    opt={SCOPE: "read", READER: _ITEMS},
+    operation_class=_ITEMS.operation(),
+)
 async def list_items(request: StrictRequest) -> ItemPage:
     """Return a page of the items, in alphabetical order of their IDs."""
     return await asyncio.to_thread(engine_of(request).item_page, _ITEMS.read(request))
 
 
-@get("/users", tags=["users"], opt={READER: _USERS}, operation_class=_USERS.operation())
+@get(
+    "/users",
+    tags=["users"],
+    opt={SCOPE: "privacy", READER: _USERS},
+    operation_class=_USERS.operation(),
+)
 async def list_users(request: StrictRequest) -> UserPage:
     """Return a page of the users, in alphabetical order of their IDs."""
     return await asyncio.to_thread(engine_of(request).user_page, _USERS.read(request))

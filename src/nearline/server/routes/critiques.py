@@ -13,6 +13,7 @@ from nearline.server.bodies import Criticised, CritiqueIn, CritiquesOut
 from nearline.server.context import durable, engine_of
 from nearline.server.decoding import StrictRequest
 from nearline.server.paths import path_id
+from nearline.server.security import SCOPE
 
 UserInPath = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
 CritiqueId = Annotated[str, PathParameter(description="ID of the critique.")]
@@ -20,7 +21,7 @@ CritiqueId = Annotated[str, PathParameter(description="ID of the critique.")]
 _LESS = [Example(summary="less of a brand", value={"less_of": {"brand": "Acme"}, "lasting": True})]
 
 
-@post("/users/{user_id:str}/critiques", status_code=200, tags=["users"])
+@post("/users/{user_id:str}/critiques", status_code=200, tags=["users"], opt={SCOPE: "events"})
 async def add_critique(
     request: StrictRequest,
     user_id: UserInPath,
@@ -45,14 +46,19 @@ async def add_critique(
     return Criticised(critique_id=critique_id, offset=appended.offset)
 
 
-@get("/users/{user_id:str}/critiques", tags=["users"])
+@get("/users/{user_id:str}/critiques", tags=["users"], opt={SCOPE: "read"})
 async def list_critiques(request: StrictRequest, user_id: UserInPath) -> CritiquesOut:
     """Return the critiques of a user that hold now, oldest first."""
     found = engine_of(request).critiques(path_id(user_id, "user_id"))
     return CritiquesOut(critiques=found)
 
 
-@delete("/users/{user_id:str}/critiques/{critique_id:str}", status_code=200, tags=["users"])
+@delete(
+    "/users/{user_id:str}/critiques/{critique_id:str}",
+    status_code=200,
+    tags=["users"],
+    opt={SCOPE: "events"},
+)
 async def revoke_critique(
     request: StrictRequest, user_id: UserInPath, critique_id: CritiqueId
 ) -> Appended:

@@ -8,15 +8,16 @@ from litestar.params import FromPath
 
 from nearline.server.dashboard import PAGE, dashboard_file
 from nearline.server.decoding import StrictRequest
+from nearline.server.security import SCOPE
 
 
-@get("/ui", include_in_schema=False)
+@get("/ui", include_in_schema=False, opt={SCOPE: "open"})
 async def dashboard(request: StrictRequest) -> Response[bytes]:
     """Return the page of the dashboard."""
     return await _respond(request, PAGE)
 
 
-@get("/ui/{name:str}", include_in_schema=False)
+@get("/ui/{name:str}", include_in_schema=False, opt={SCOPE: "open"})
 async def dashboard_part(request: StrictRequest, name: FromPath[str]) -> Response[bytes]:
     """Return a file that the page loads."""
     if name == PAGE:

@@ -13,6 +13,7 @@ from nearline.server.bodies import RuleIn, RulesOut, ScenarioIn, ScenariosOut
 from nearline.server.context import durable, engine_of
 from nearline.server.decoding import StrictRequest
 from nearline.server.paths import path_id
+from nearline.server.security import SCOPE
 
 Name = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
 
@@ -21,7 +22,7 @@ _SCALE = {"scale": {"filter": '"toys" in categories', "factor": 1.5}}
 _RULE = [Example(summary="more toys", value=_SCALE)]
 
 
-@put("/scenarios/{name:str}", status_code=200, tags=["scenarios"])
+@put("/scenarios/{name:str}", status_code=200, tags=["scenarios"], opt={SCOPE: "items"})
 async def put_scenario(
     request: StrictRequest,
     name: Name,
@@ -33,25 +34,25 @@ async def put_scenario(
     return await _define(request, SCENARIO, name, data)
 
 
-@get("/scenarios/{name:str}", tags=["scenarios"])
+@get("/scenarios/{name:str}", tags=["scenarios"], opt={SCOPE: "read"})
 async def get_scenario(request: StrictRequest, name: Name) -> dict[str, Any]:
     """Return the fields that a scenario sets."""
     return engine_of(request).scenario(path_id(name, "name"))
 
 
-@get("/scenarios", tags=["scenarios"])
+@get("/scenarios", tags=["scenarios"], opt={SCOPE: "read"})
 async def list_scenarios(request: StrictRequest) -> ScenariosOut:
     """Return all scenarios, in alphabetical order."""
     return ScenariosOut(scenarios=engine_of(request).scenarios())
 
 
-@delete("/scenarios/{name:str}", status_code=200, tags=["scenarios"])
+@delete("/scenarios/{name:str}", status_code=200, tags=["scenarios"], opt={SCOPE: "items"})
 async def delete_scenario(request: StrictRequest, name: Name) -> Appended:
     """Delete a scenario; requests that name it are refused from then on."""
     return await _undefine(request, SCENARIO, name)
 
 
-@put("/rules/{name:str}", status_code=200, tags=["rules"])
+@put("/rules/{name:str}", status_code=200, tags=["rules"], opt={SCOPE: "items"})
 async def put_rule(
     request: StrictRequest,
     name: Name,
@@ -63,19 +64,19 @@ async def put_rule(
     return await _define(request, RULE, name, data)
 
 
-@get("/rules/{name:str}", tags=["rules"])
+@get("/rules/{name:str}", tags=["rules"], opt={SCOPE: "read"})
 async def get_rule(request: StrictRequest, name: Name) -> dict[str, Any]:
     """Return the fields of a rule; times are in Unix seconds."""
     return engine_of(request).rule(path_id(name, "name"))
 
 
-@get("/rules", tags=["rules"])
+@get("/rules", tags=["rules"], opt={SCOPE: "read"})
 async def list_rules(request: StrictRequest) -> RulesOut:
     """Return all rules, in alphabetical order."""
     return RulesOut(rules=engine_of(request).rules())
 
 
-@delete("/rules/{name:str}", status_code=200, tags=["rules"])
+@delete("/rules/{name:str}", status_code=200, tags=["rules"], opt={SCOPE: "items"})
 async def delete_rule(request: StrictRequest, name: Name) -> Appended:
     """Delete a rule."""
     return await _undefine(request, RULE, name)

@@ -12,6 +12,7 @@ from nearline.server.context import app_context, durable
 from nearline.server.decoding import StrictRequest
 from nearline.server.event_writes import queue, stored
 from nearline.server.paths import path_id
+from nearline.server.security import SCOPE
 
 EventId = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
 
@@ -30,7 +31,7 @@ _EXAMPLES = [
 ]
 
 
-@post("/events", status_code=200, tags=["events"])
+@post("/events", status_code=200, tags=["events"], opt={SCOPE: "events"})
 async def store_events(
     request: StrictRequest,
     data: Annotated[
@@ -45,7 +46,7 @@ async def store_events(
     return appended
 
 
-@delete("/events/{event_id:str}", status_code=200, tags=["events"])
+@delete("/events/{event_id:str}", status_code=200, tags=["events"], opt={SCOPE: "privacy"})
 async def delete_event(request: StrictRequest, event_id: EventId) -> DeletedEvent:
     """Delete one event; if no event has this ID, the count is 0."""
     app = app_context(request)

@@ -8,6 +8,7 @@ from msgspec import Struct
 from nearline.server.context import app_context
 from nearline.server.decoding import StrictRequest
 from nearline.server.page import render_index, render_page
+from nearline.server.security import PAGE_HEADERS, SCOPE
 
 PROMETHEUS_TEXT = "text/plain; version=0.0.4"
 
@@ -18,39 +19,41 @@ class Health(Struct, frozen=True, kw_only=True):
     status: str
 
 
-@get("/", media_type="text/html", include_in_schema=False)
-async def index(request: StrictRequest) -> str:
+@get("/", media_type="text/html", include_in_schema=False, opt={SCOPE: "read"})
+async def index(request: StrictRequest) -> Response[str]:
     """Return a page with links to the others."""
     app = app_context(request)
-    return render_index(app.document["info"]["version"], app.host.state)
+    page = render_index(app.document["info"]["version"], app.host.state)
+    return Response(page, media_type="text/html", headers=PAGE_HEADERS)
 
 
-@get("/livez", tags=["operations"])
+@get("/livez", tags=["operations"], opt={SCOPE: "open"})
 async def livez() -> Health:
     """Answer 200 as soon as the process accepts requests."""
     return Health(status="alive")
 
 
-@get("/readyz", tags=["operations"])
+@get("/readyz", tags=["operations"], opt={SCOPE: "open"})
 async def readyz(request: StrictRequest) -> Response[Health]:
     """Answer 200 once the store is open and its log replayed, 503 until then."""
     state = app_context(request).host.state
     return Response(Health(status=state), status_code=200 if state == "ready" else 503)
 
 
-@get("/metrics", tags=["operations"], media_type=PROMETHEUS_TEXT)
+@get("/metrics", tags=["operations"], media_type=PROMETHEUS_TEXT, opt={SCOPE: "read"})
 async def metrics(request: StrictRequest) -> bytes:
     """Return counters and gauges in the Prometheus text format."""
     return app_context(request).metrics.render()
 
 
-@get("/openapi.json", tags=["operations"])
+@get("/openapi.json", tags=["operations"], opt={SCOPE: "read"})
 async def openapi(request: StrictRequest) -> dict[str, Any]:
     """Return the OpenAPI document."""
     return app_context(request).document
 
 
-@get("/docs", tags=["operations"], media_type="text/html")
-async def docs(request: StrictRequest) -> str:
+@get("/docs", tags=["operations"], media_type="text/html", opt={SCOPE: "read"})
+async def docs(request: StrictRequest) -> Response[str]:
     """Return the OpenAPI document as an HTML page."""
-    return render_page(app_context(request).document)
+    page = render_page(app_context(request).document)
+    return Response(page, media_type="text/html", headers=PAGE_HEADERS)

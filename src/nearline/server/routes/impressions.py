@@ -9,6 +9,7 @@ from litestar.params import Body
 from nearline.server.bodies import ImpressionsIn, ImpressionsOut
 from nearline.server.context import engine_of
 from nearline.server.decoding import StrictRequest
+from nearline.server.security import SCOPE
 
 _SEEN = [
     Example(
@@ -18,7 +19,7 @@ _SEEN = [
 ]
 
 
-@post("/impressions", status_code=200, tags=["events"])
+@post("/impressions", status_code=200, tags=["events"], opt={SCOPE: "events"})
 async def add_impressions(
     request: StrictRequest,
     data: Annotated[ImpressionsIn, Body(description="A list, and what was seen.", examples=_SEEN)],

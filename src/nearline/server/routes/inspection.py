@@ -13,6 +13,7 @@ from nearline.server.context import AppContext, app_context
 from nearline.server.decoding import StrictRequest
 from nearline.server.exchange import exchange_of
 from nearline.server.flow import LONGEST_SECONDS
+from nearline.server.security import SCOPE
 
 EVENT_STREAM = "text/event-stream"
 _SECRET = re.compile(r"(key|token|secret|password|authorization)$", re.IGNORECASE)
@@ -20,7 +21,7 @@ _USERINFO = re.compile(r"//[^/@\s]*@")
 HIDDEN = "(hidden)"
 
 
-@get("/flow", tags=["operations"], media_type=EVENT_STREAM)
+@get("/flow", tags=["operations"], media_type=EVENT_STREAM, opt={SCOPE: "privacy"})
 async def follow_flow(
     request: StrictRequest,
     ids: Annotated[
@@ -55,7 +56,7 @@ async def _frames(app: AppContext, seconds: int, *, masked: bool) -> AsyncIterat
         app.traffic.in_flight += 1
 
 
-@get("/config", tags=["operations"])
+@get("/config", tags=["operations"], opt={SCOPE: "admin"})
 async def show_config(request: StrictRequest) -> dict[str, Any]:
     """Return the settings in force: those of the engine and the limits of the server."""
     app = app_context(request)

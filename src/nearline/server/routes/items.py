@@ -17,6 +17,7 @@ from nearline.server.context import app_context, durable, engine_of
 from nearline.server.decoding import StrictRequest, at_most, convert_each
 from nearline.server.paths import path_id
 from nearline.server.queries import READER, QueryReader
+from nearline.server.security import PUBLIC, SCOPE
 
 ItemId = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
 
@@ -35,7 +36,7 @@ _CHANGE = [Example(summary="hide the item", value={"available": False})]
 @get(
     "/items/{item_id:str}/similar",
     tags=["items"],
-    opt={READER: _SIMILAR},
+    opt={SCOPE: "read", PUBLIC: True, READER: _SIMILAR},
     operation_class=_SIMILAR.operation(),
 )
 async def similar_items(request: StrictRequest, item_id: ItemId) -> ScoredItems:
@@ -44,7 +45,7 @@ async def similar_items(request: StrictRequest, item_id: ItemId) -> ScoredItems:
     return ScoredItems.of(engine_of(request).similar(path_id(item_id, "item_id"), **options))
 
 
-@post("/items", status_code=200, tags=["items"])
+@post("/items", status_code=200, tags=["items"], opt={SCOPE: "items"})
 async def put_items(
     request: StrictRequest,
     data: Annotated[
@@ -63,7 +64,7 @@ async def put_items(
     return await durable(write, len(data), slow=engine.encodes)
 
 
-@put("/items/{item_id:str}", status_code=200, tags=["items"])
+@put("/items/{item_id:str}", status_code=200, tags=["items"], opt={SCOPE: "items"})
 async def put_item(
     request: StrictRequest,
     item_id: ItemId,
@@ -82,14 +83,14 @@ async def put_item(
     return await durable(lambda: engine.put_items([item]), slow=engine.encodes)
 
 
-@get("/items/{item_id:str}", tags=["items"])
+@get("/items/{item_id:str}", tags=["items"], opt={SCOPE: "read", PUBLIC: True})
 async def get_item(request: StrictRequest, item_id: ItemId) -> ItemOut:
     """Return the catalogue entry of an item."""
     item = engine_of(request).item(path_id(item_id, "item_id"))
     return ItemOut(**msgspec.structs.asdict(item))
 
 
-@patch("/items/{item_id:str}", tags=["items"])
+@patch("/items/{item_id:str}", tags=["items"], opt={SCOPE: "items"})
 async def change_item(
     request: StrictRequest,
     item_id: ItemId,
@@ -103,7 +104,7 @@ async def change_item(
     return await asyncio.to_thread(engine.patch_item, item_id, changes)
 
 
-@delete("/items/{item_id:str}", status_code=200, tags=["items"])
+@delete("/items/{item_id:str}", status_code=200, tags=["items"], opt={SCOPE: "items"})
 async def delete_item(request: StrictRequest, item_id: ItemId) -> Appended:
     """Delete an item; it is not recommended until it is stored again."""
     engine = engine_of(request)

@@ -13,13 +13,14 @@ from nearline.server.bodies import JobIn, JobsOut
 from nearline.server.context import engine_of
 from nearline.server.decoding import StrictRequest
 from nearline.server.paths import path_id
+from nearline.server.security import SCOPE
 
 JobId = Annotated[str, PathParameter(description="ID from the answer that submitted the job.")]
 
 _JOBS = [Example(summary="train", value={"kind": "train"})]
 
 
-@post("/jobs", status_code=202, tags=["jobs"])
+@post("/jobs", status_code=202, tags=["jobs"], opt={SCOPE: "admin"})
 async def submit_job(
     request: StrictRequest,
     data: Annotated[
@@ -46,19 +47,19 @@ async def submit_job(
     return queue[data.kind]()
 
 
-@get("/jobs", tags=["jobs"])
+@get("/jobs", tags=["jobs"], opt={SCOPE: "admin"})
 async def list_jobs(request: StrictRequest) -> JobsOut:
     """Return queued, running and recently finished jobs, newest first."""
     return JobsOut(jobs=engine_of(request).jobs.list())
 
 
-@get("/jobs/{job_id:str}", tags=["jobs"])
+@get("/jobs/{job_id:str}", tags=["jobs"], opt={SCOPE: "admin"})
 async def get_job(request: StrictRequest, job_id: JobId) -> Job:
     """Return the progress or the outcome of a job."""
     return engine_of(request).jobs.get(path_id(job_id, "job_id"))
 
 
-@delete("/jobs/{job_id:str}", status_code=202, tags=["jobs"])
+@delete("/jobs/{job_id:str}", status_code=202, tags=["jobs"], opt={SCOPE: "admin"})
 async def cancel_job(request: StrictRequest, job_id: JobId) -> Job:
     """Cancel a job; a finished job does not change."""
     return engine_of(request).jobs.cancel(path_id(job_id, "job_id"))

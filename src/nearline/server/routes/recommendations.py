@@ -34,6 +34,7 @@ from nearline.server.exchange import exchange_of
 from nearline.server.list_reads import answer_list
 from nearline.server.paths import path_id
 from nearline.server.queries import READER, QueryReader
+from nearline.server.security import PUBLIC, SCOPE, as_asked
 
 IdInPath = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
 
@@ -48,7 +49,7 @@ _RANK = [Example(summary="three items", value={"user_id": "u1", "item_ids": ["i1
 @get(
     "/users/{user_id:str}/recommendations",
     tags=["recommendations"],
-    opt={READER: _QUERY},
+    opt={SCOPE: "read", PUBLIC: True, READER: _QUERY},
     operation_class=_QUERY.operation(),
 )
 async def recommend(request: StrictRequest, user_id: IdInPath) -> Answer:
@@ -60,7 +61,7 @@ async def recommend(request: StrictRequest, user_id: IdInPath) -> Answer:
     return await answer_list(app_context(request), exchange_of(request.scope), timed)
 
 
-@post("/recommendations", status_code=200, tags=["recommendations"])
+@post("/recommendations", status_code=200, tags=["recommendations"], opt={SCOPE: "read"})
 async def recommend_session(
     request: StrictRequest,
     data: Annotated[
@@ -71,10 +72,12 @@ async def recommend_session(
 
     Its `tier` ends in `+llm` if a language model reordered the top of the list.
     """
-    return await answer_list(app_context(request), exchange_of(request.scope), data)
+    return await answer_list(
+        app_context(request), exchange_of(request.scope), as_asked(request, data)
+    )
 
 
-@post("/recommendations:batch", status_code=200, tags=["recommendations"])
+@post("/recommendations:batch", status_code=200, tags=["recommendations"], opt={SCOPE: "read"})
 async def recommend_batch(
     request: StrictRequest,
     data: Annotated[
@@ -83,7 +86,7 @@ async def recommend_batch(
 ) -> Response[BatchOut]:
     """Return the lists of many users, each equal to the answer of a request for that user."""
     app = app_context(request)
-    data = app.host.engine.resolved(data)
+    data = app.host.engine.resolved(as_asked(request, data))
     k = check_k(data.k)
     at_most(len(data.exclude), app.limits.exclude_length, "exclude")
     at_most(len(data.user_ids), app.limits.batch_lines // k, "user_ids")
@@ -96,7 +99,7 @@ async def recommend_batch(
     return Response(encoded, media_type="application/json")
 
 
-@post("/preload", status_code=202, tags=["recommendations"])
+@post("/preload", status_code=202, tags=["recommendations"], opt={SCOPE: "read"})
 async def preload(
     request: StrictRequest,
     data: Annotated[PreloadIn, Body(description="Users, most urgent first.", examples=_PRELOAD)],
@@ -109,7 +112,7 @@ async def preload(
     return Preloading(accepted=len(user_ids))
 
 
-@post("/rank", status_code=200, tags=["recommendations"])
+@post("/rank", status_code=200, tags=["recommendations"], opt={SCOPE: "read"})
 async def rank(
     request: StrictRequest,
     data: Annotated[RankIn, Body(description="A user, and the items to rank.", examples=_RANK)],
@@ -117,14 +120,14 @@ async def rank(
     """Rank the given items for a user, best first."""
     app = app_context(request)
     at_most(len(data.item_ids), app.limits.rank_length, "item_ids")
-    options = msgspec.structs.asdict(narrowed(data, RankOptions))
+    options = msgspec.structs.asdict(narrowed(as_asked(request, data), RankOptions))
     return ScoredItems.of(app.host.engine.rank(data.user_id, data.item_ids, **options))
 
 
 @get(
     "/users/{user_id:str}/explanations/{item_id:str}",
     tags=["recommendations"],
-    opt={READER: _EXPLAIN},
+    opt={SCOPE: "read", PUBLIC: True, READER: _EXPLAIN},
     operation_class=_EXPLAIN.operation(),
 )
 async def explain(request: StrictRequest, user_id: IdInPath, item_id: IdInPath) -> Explanation:

@@ -9,11 +9,17 @@ from nearline.served import ServedReport
 from nearline.server.context import engine_of
 from nearline.server.decoding import StrictRequest
 from nearline.server.queries import READER, QueryReader
+from nearline.server.security import SCOPE
 
 _REPORT = QueryReader(ReportRequest, without=())
 
 
-@get("/report", tags=["experiments"], opt={READER: _REPORT}, operation_class=_REPORT.operation())
+@get(
+    "/report",
+    tags=["experiments"],
+    opt={SCOPE: "read", READER: _REPORT},
+    operation_class=_REPORT.operation(),
+)
 async def get_report(request: StrictRequest) -> ServedReport:
     """Report what served lists led to: click-through and conversion, by position, tier and more.
 

@@ -13,6 +13,7 @@ from nearline.server.bodies import Forgotten, UserChanges, UserIn
 from nearline.server.context import app_context, durable, engine_of
 from nearline.server.decoding import StrictRequest
 from nearline.server.paths import path_id
+from nearline.server.security import SCOPE
 
 UserId = Annotated[str, PathParameter(description="Percent-encoded; 1 to 512 bytes of UTF-8.")]
 
@@ -22,13 +23,13 @@ _USER = [
 _CHANGE = [Example(summary="one attribute", value={"attributes": {"country": "DE"}})]
 
 
-@get("/users/{user_id:str}", tags=["users"])
+@get("/users/{user_id:str}", tags=["users"], opt={SCOPE: "privacy"})
 async def get_user(request: StrictRequest, user_id: UserId) -> UserSummary:
     """Return the attributes of a user, and the history of recommendations, most recent first."""
     return engine_of(request).user(path_id(user_id, "user_id"))
 
 
-@put("/users/{user_id:str}", status_code=200, tags=["users"])
+@put("/users/{user_id:str}", status_code=200, tags=["users"], opt={SCOPE: "events"})
 async def put_user(
     request: StrictRequest,
     user_id: UserId,
@@ -40,7 +41,7 @@ async def put_user(
     return await durable(lambda: engine.store_user(user_id, data.attributes))
 
 
-@patch("/users/{user_id:str}", tags=["users"])
+@patch("/users/{user_id:str}", tags=["users"], opt={SCOPE: "events"})
 async def change_user(
     request: StrictRequest,
     user_id: UserId,
@@ -53,13 +54,14 @@ async def change_user(
     return await asyncio.to_thread(engine.change_user, user_id, data.attributes)
 
 
-@delete("/users/{user_id:str}", status_code=200, tags=["users"])
+@delete("/users/{user_id:str}", status_code=200, tags=["users"], opt={SCOPE: "privacy"})
 async def forget_user(request: StrictRequest, user_id: UserId) -> Forgotten:
-    """Erase all events, attributes and critiques of a user; the count is 0 if there are none."""
+    """Erase all records of a user, and return a receipt; the count is 0 if there are none."""
     app = app_context(request)
     engine = app.host.engine
     user_id = path_id(user_id, "user_id")
     erased = await durable(lambda: engine.forget(user_id), slow=True)
     app.cache.drop_stale()
     app.preloader.forget(user_id)
-    return Forgotten(erased=erased)
+    receipt = await asyncio.to_thread(engine.erasure_receipt, user_id, erased)
+    return Forgotten(erased=erased, receipt=receipt)

@@ -7,5 +7,16 @@ is missing skips the test, or fails it if the environment variable ``CI`` is set
 from nearline.testing.servers.base import ServerProcess, require
 from nearline.testing.servers.kafka import KafkaServer, kafka
 from nearline.testing.servers.postgres import PostgresServer, postgres
+from nearline.testing.servers.valkey import ValkeyCluster, ValkeyServer, valkey
 
-__all__ = ["KafkaServer", "PostgresServer", "ServerProcess", "kafka", "postgres", "require"]
+__all__ = [
+    "KafkaServer",
+    "PostgresServer",
+    "ServerProcess",
+    "ValkeyCluster",
+    "ValkeyServer",
+    "kafka",
+    "postgres",
+    "require",
+    "valkey",
+]

@@ -1,0 +1,323 @@
+"""Servers that share a log in PostgreSQL: speed, lag, and what is left after faults.
+
+    python -m benchmarks.replicas [NAME ...] [--times N]
+
+ingest      events per second in lists of 100, and one by one from 64 clients
+lag         time from sending an event until 3 followers have it, at 2,000 events per second
+kills       N times kill -9 of PostgreSQL with 3 writers: lost, double, longest gap
+frozen      N times a writer that does not run for 2 seconds: the longest gap of another
+tokens      N times POST on one server and GET on another, with and without the token
+promotions  N promotions by trainers that have lost their lease
+chaos       N kills, freezes and cuts of 3 servers under load: their lists against one engine
+
+PostgreSQL runs with fsync, except in `kills` and `chaos`, in which the machine does not fail.
+"""
+
+import argparse
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import count
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.replica_servers import Replica, lists_of, oracle_lists
+
+from nearline.errors import LogUnavailable, StaleLease
+from nearline.log import SharedLog, open_log
+from nearline.schema import Event
+from nearline.testing.servers import PostgresServer, postgres
+
+DURABLE = {"fsync": "on", "full_page_writes": "on"}
+Row = dict[str, Any]
+_FOLLOW = """
+import sys, time
+from nearline.log import open_log
+log, total, lags = open_log(sys.argv[1]), int(sys.argv[2]), []
+def on_commit(records):
+    now = time.time()
+    lags.extend(now - record.timestamp for _, record in records)
+log.listen(on_commit, lambda *_: None, start=log.end)
+print("ready", flush=True)
+while len(lags) < total:
+    time.sleep(0.05)
+lags.sort()
+print(lags[len(lags) // 2], lags[int(len(lags) * 0.99)], flush=True)
+log.close()
+"""
+_WRITE = """
+import sys, time
+from nearline.log import open_log
+from nearline.schema import Event
+log = open_log(sys.argv[1])
+while True:
+    log.append([Event(user_id="frozen", item_id="i", timestamp=time.time())]).result()
+"""
+
+
+def opened(url: str) -> SharedLog:
+    log = open_log(url)
+    assert isinstance(log, SharedLog)
+    return log
+
+
+def events(numbers: range) -> list[Event]:
+    """Return events with IDs, of a hundredth as many users."""
+    users = max(1, len(numbers) // 100)
+    return [
+        Event(user_id=f"u{n % users}", item_id=f"i{n % 1_000}", timestamp=1.7e9, event_id=f"{n}")
+        for n in numbers
+    ]
+
+
+def ingest(times: int) -> list[Row]:
+    rows: list[Row] = []
+    del times
+    with postgres(15, DURABLE) as server:
+        for clients, size, total in ((1, 100, 30_000), (8, 100, 60_000), (64, 1, 20_000)):
+            log = opened(server.url(schema=f"ingest{clients}"))
+            log.listen(lambda _: None, lambda *_: None)
+            lists = [events(range(at, at + size)) for at in range(0, total, size)]
+
+            def client(
+                mine: Sequence[list[Event]], append: Callable[..., Any] = log.append
+            ) -> None:
+                for some in mine:
+                    append(some).result()
+
+            start = time.perf_counter()
+            with ThreadPoolExecutor(clients) as pool:
+                list(pool.map(client, [lists[n::clients] for n in range(clients)]))
+            seconds = time.perf_counter() - start
+            log.close()
+            rows.append({"clients": clients, "list": size, "events/s": round(total / seconds)})
+    return rows
+
+
+def lag(times: int) -> list[Row]:
+    total, each = 20_000 * times, 20
+    with postgres(15, DURABLE) as server, opened(server.url()) as log:
+        command = [sys.executable, "-c", _FOLLOW, server.url(), str(total)]
+        followers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+        for follower in followers:
+            assert follower.stdout is not None
+            assert follower.stdout.readline() == "ready\n"
+        start = time.monotonic()
+        for sent in range(0, total, each):
+            time.sleep(max(0.0, start + sent / 2_000 - time.monotonic()))
+            now = time.time()
+            log.append([Event(user_id=f"u{n}", item_id="i", timestamp=now) for n in range(each)])
+        rows = []
+        for follower in followers:
+            assert follower.stdout is not None
+            half, most = (float(word) for word in follower.stdout.readline().split())
+            rows.append({"p50 ms": round(half * 1e3, 2), "p99 ms": round(most * 1e3, 2)})
+            follower.wait()
+    return rows
+
+
+class Writing(threading.Thread):
+    """A client that repeats each event until it is acknowledged, and records its longest gap."""
+
+    def __init__(self, log: SharedLog, name: str, done: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self.log, self.client, self.done = log, name, done
+        self.acknowledged: list[str] = []
+        self.gap = 0.0
+
+    def run(self) -> None:
+        """Send events until told to stop."""
+        last = time.monotonic()
+        for number in count():
+            if self.done.is_set():
+                return
+            event_id = f"{self.client}-{number}"
+            mine = Event(user_id=self.client, item_id="i", timestamp=1.0, event_id=event_id)
+            while True:
+                try:
+                    self.log.append([mine]).result()
+                    break
+                except LogUnavailable:
+                    continue
+            self.acknowledged.append(event_id)
+            now = time.monotonic()
+            self.gap, last = max(self.gap, now - last), now
+
+
+def kills(times: int) -> list[Row]:
+    with postgres(15) as server:
+        logs, done = [opened(server.url()) for _ in range(3)], threading.Event()
+        writers = [Writing(log, f"w{n}", done) for n, log in enumerate(logs)]
+        for writer in writers:
+            writer.start()
+        for number in range(times):
+            time.sleep(random.Random(number).uniform(0.1, 0.5))
+            server.kill()
+            server.start()
+        time.sleep(1.0)
+        done.set()
+        for writer in writers:
+            writer.join()
+        logs[0].append([]).result()
+        stored = list(logs[0].read())
+        ids = Counter(record.event_id for _, record in stored if isinstance(record, Event))
+        acknowledged = [event_id for writer in writers for event_id in writer.acknowledged]
+        for log in logs:
+            log.close()
+    return [
+        {
+            "kills": times,
+            "acknowledged": len(acknowledged),
+            "lost": sum(event_id not in ids for event_id in acknowledged),
+            "double": sum(number > 1 for number in ids.values()),
+            "dense": [at for at, _ in stored] == list(range(len(stored))),
+            "longest gap s": round(max(writer.gap for writer in writers), 2),
+        }
+    ]
+
+
+def frozen(times: int) -> list[Row]:
+    with postgres(15, DURABLE) as server, opened(server.url()) as log:
+        done = threading.Event()
+        process = subprocess.Popen([sys.executable, "-c", _WRITE, server.url()])
+        writing = Writing(log, "other", done)
+        try:
+            while log.end < 20:  # until the process writes
+                time.sleep(0.05)
+            writing.start()
+            for number in range(times):
+                time.sleep(random.Random(number).uniform(0.05, 0.2))
+                process.send_signal(signal.SIGSTOP)
+                time.sleep(2.0)
+                process.send_signal(signal.SIGCONT)
+        finally:
+            done.set()
+            writing.join()
+            process.kill()
+            process.wait()
+    return [{"frozen": times, "longest gap of the other s": round(writing.gap, 3)}]
+
+
+def tokens(times: int) -> list[Row]:
+    rows: list[Row] = []
+    with postgres(15, DURABLE) as server, tempfile.TemporaryDirectory() as folder, ExitStack() as s:
+        first, second = (s.enter_context(Replica(server, folder, name)) for name in "ab")
+        for use in (True, False):
+            stale, seconds = 0, []
+            for number in range(times):
+                answer = first.post({"user_id": f"u{number % 50}", "item_id": f"i{number % 99}"})
+                token = answer.headers["nearline-offset"]
+                headers = {"Nearline-Min-Offset": token} if use else {}
+                start = time.perf_counter()
+                got = second.get(f"/v1/users/u{number % 50}/recommendations", headers)
+                seconds.append(time.perf_counter() - start)
+                stale += got.status_code != 200 or got.json()["offset"] < int(token)
+            p99 = statistics.quantiles(seconds, n=100)[98] if times > 1 else seconds[0]
+            rows.append({"token": use, "stale": stale, "p99 ms": round(p99 * 1e3, 1)})
+    return rows
+
+
+def promotions(times: int) -> list[Row]:
+    refused = accepted = 0
+    with postgres(15) as server, opened(server.url()) as one, opened(server.url()) as two:
+        for _ in range(times):
+            stale = one.lease("training", 60.0)
+            assert stale is not None
+            one.release(stale)  # as if its time were over during a pause
+            lease = two.lease("training", 60.0)
+            assert lease is not None
+            for log, held in ((one, stale), (two, lease)):
+                try:
+                    log.append_under(held, events(range(1))).result()
+                    accepted += 1
+                except StaleLease:
+                    refused += 1
+            two.release(lease)
+    return [{"promotions": accepted, "refused": refused, "of stale trainers": times}]
+
+
+def chaos(times: int) -> list[Row]:
+    """Kill, freeze or cut servers, or the database, while events arrive; compare at the end."""
+    chance = random.Random(0)
+    with postgres(15) as server, tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        servers = [stack.enter_context(Replica(server, folder, name)) for name in "abc"]
+        done, sent = threading.Event(), Counter[str]()
+
+        def load(number: int) -> None:
+            for at in count():
+                if done.is_set():
+                    return
+                body = {"user_id": f"u{at % 40}", "item_id": f"i{at * 7 % 60}", "timestamp": 1e9}
+                for one in servers:  # the next one, until one acknowledges
+                    if one.try_post({**body, "event_id": f"{number}-{at}"}):
+                        sent["acknowledged"] += 1
+                        break
+
+        clients = [threading.Thread(target=load, args=(n,), daemon=True) for n in range(2)]
+        for client in clients:
+            client.start()
+        for _ in range(times):
+            time.sleep(chance.uniform(0.1, 0.5))
+            _one_fault(chance, server, servers)
+        done.set()
+        for client in clients:
+            client.join()
+        expected = oracle_lists(server.url(schema="chaos"))
+        equal = [lists_of(one, expected["offset"]) == expected for one in servers]
+    return [{"faults": times, "acknowledged": sent["acknowledged"], "equal": equal}]
+
+
+def _one_fault(chance: random.Random, server: PostgresServer, servers: list[Replica]) -> None:
+    kind, one = chance.choice(("kill", "freeze", "database")), chance.choice(servers)
+    if kind == "kill":
+        one.kill()
+        one.start()
+    elif kind == "freeze":
+        one.freeze()
+        time.sleep(0.5)
+        one.thaw()
+    elif chance.random() < 0.5:
+        server.freeze()
+        time.sleep(0.5)
+        server.thaw()
+    else:
+        server.kill()
+        server.start()
+
+
+PARTS: dict[str, tuple[Callable[[int], list[Row]], int]] = {
+    "ingest": (ingest, 1),
+    "lag": (lag, 1),
+    "kills": (kills, 100),
+    "frozen": (frozen, 50),
+    "tokens": (tokens, 10_000),
+    "promotions": (promotions, 100),
+    "chaos": (chaos, 100),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PARTS))
+    parser.add_argument("--times", type=int, help="repetitions of a fault or a request")
+    given = parser.parse_args()
+    rows: list[Row] = []
+    for name in given.names or PARTS:
+        part, times = PARTS[name]
+        for row in part(given.times or times):
+            print(name, row, flush=True)
+            rows.append({"part": name, **row})
+    machine.write("replicas", {"times": given.times}, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Cost of the served log: reads of cached lists with `track` against reads without.
+
+    python -m benchmarks.tracked_reads [--reads 20000]
+
+Calls the application in this process, without a network, so that the difference is as large as it
+can be. Both kinds alternate in blocks; the median of the ratios is printed.
+"""
+
+import argparse
+import asyncio
+import io
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pyarrow as pa
+from benchmarks.machine import write
+
+import nearline as nl
+from nearline.server import create_app
+
+USERS, BLOCKS = 100, 20
+
+
+def interactions() -> pa.Table:
+    """Return interactions of `USERS` users."""
+    rows = [(f"u{n}", f"i{(n + step) % 50}") for n in range(USERS) for step in range(8)]
+    users, items = zip(*rows, strict=True)
+    return pa.table({"user_id": users, "item_id": items})
+
+
+async def measure(folder: Path, reads: int) -> float:
+    """Return the speed of tracked reads relative to others."""
+    app: Any = create_app(lambda: nl.Recommender(folder), log_stream=io.StringIO())
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(_: Any) -> None:
+        return
+
+    async def read(number: int, query: bytes) -> None:
+        path = f"/v1/users/u{number % USERS}/recommendations"
+        scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": "GET",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": query,
+            "headers": [(b"host", b"localhost")],
+            "state": {},
+        }
+        await app(scope, receive, send)
+
+    async def seconds(query: bytes) -> float:
+        start = time.perf_counter()
+        for number in range(reads // BLOCKS):
+            await read(number, query)
+        return time.perf_counter() - start
+
+    async with app.api.lifespan():
+        while app.api.state["context"].host.current is None:
+            await asyncio.sleep(0.05)
+        ratios = []
+        for block in range(BLOCKS + 1):
+            plain, tracked = await seconds(b"k=10"), await seconds(b"k=10&track=true")
+            if block:  # the first fills the cache
+                ratios.append(plain / tracked)
+    return median(ratios)
+
+
+def main() -> None:
+    """Print the ratio."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--reads", type=int, default=20_000)
+    reads = parser.parse_args().reads
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "shop"
+        nl.Recommender(folder).fit(interactions()).close()
+        ratio = asyncio.run(measure(folder, reads))
+    print(f"tracked / plain: {ratio:.3f} (target: at least 0.9)")
+    found = {"figure": "tracked / plain", "found": ratio, "target": 0.9}
+    write("tracked_reads", {"reads": reads}, [found])
+
+
+if __name__ == "__main__":
+    main()

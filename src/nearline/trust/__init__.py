@@ -1,0 +1,1 @@
+"""API keys and what they allow, rates of requests, and the audit log."""

@@ -1,0 +1,118 @@
+"""Weights of relations that follow the events: within bounds, in the log, exact explanations."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.engine.shop import catalogue, shop
+
+import nearline as nl
+from nearline.models.hedge import LEVELS, HedgedFactors
+from nearline.schema import RecommendationRequest
+
+NOW = 2_000_000.0
+
+
+class Clock:
+    now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def naive_loss(parts: Any, factors: list[float]) -> float:
+    """One minus the discounted gain of the first item, by counting."""
+    scores = [sum(p * f for p, f in zip(row, factors, strict=True)) for row in parts.tolist()]
+    place = 1.0
+    for score in scores[1:]:
+        place += 1.0 if score > scores[0] else 0.5 if score == scores[0] else 0.0
+    return 1.0 - 1.0 / float(np.log2(1.0 + place))
+
+
+numbers = st.integers(0, 4)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.lists(st.lists(st.tuples(numbers, numbers), min_size=2, max_size=5), max_size=8))
+def test_experts_lose_as_defined_and_factors_stay_within_bounds(
+    events: list[list[tuple[int, int]]],
+) -> None:
+    hedge = HedgedFactors(["a", "b"], {})
+    for event in events:
+        parts = np.array(event, dtype=np.float64)
+        expected = [naive_loss(parts, [1.0, 1.0])]
+        expected += [naive_loss(parts, [level, 1.0]) for level in LEVELS]
+        expected += [naive_loss(parts, [1.0, level]) for level in LEVELS]
+        np.testing.assert_allclose(hedge.losses(parts), expected)
+        hedge.learn(parts)
+        assert sum(hedge.weights.values()) == pytest.approx(1.0)
+        assert all(0.25 <= factor <= 4.0 for factor in hedge.factors.values())
+    again = HedgedFactors(["a", "b"], hedge.weights)
+    assert again.factors == pytest.approx(hedge.factors)
+
+
+def test_the_weight_of_what_is_right_rises_and_follows_a_change() -> None:
+    hedge = HedgedFactors(["good", "bad"], {})
+    rng = np.random.default_rng(1)
+
+    def event(right: int) -> Any:
+        parts = rng.random((30, 2))
+        parts[0, right] += 0.4
+        return parts
+
+    for _ in range(300):
+        hedge.learn(event(0))
+    assert hedge.factors["good"] > 1.5 * hedge.factors["bad"]
+    for _ in range(300):
+        hedge.learn(event(1))
+    assert hedge.factors["bad"] > 1.5 * hedge.factors["good"]
+
+
+def test_factors_are_in_the_log_and_explanations_stay_exact(tmp_path: Path) -> None:
+    clock = Clock()
+    config = nl.Config(adapt=True)
+    with nl.Recommender(tmp_path / "shop", config=config, clock=clock) as rec:
+        rec.fit(shop(), catalogue())
+        before = rec.answer(RecommendationRequest(user_id="shoe0", exclude_seen=False))
+        for n in range(12):
+            for step in range(4):
+                clock.now += 1.0
+                rec.observe(f"new{n}", f"tea-{(n + step) % 4}", timestamp=clock.now)
+        assert rec.weights().factors == dict.fromkeys(rec.weights().trained, 1.0)
+        assert rec.adapt_weights()
+        found = rec.weights()
+        assert found.factors.keys() == found.trained.keys()
+        assert any(abs(factor - 1.0) > 0.02 for factor in found.factors.values())
+        assert [time for time, _ in found.history] == [clock.now]
+        answer = rec.answer(RecommendationRequest(user_id="shoe0", exclude_seen=False))
+        assert answer.items != before.items
+        for line in answer.items[:3]:
+            why = rec.explain("shoe0", line.item_id)
+            assert sum(part.amount for part in why.parts) == pytest.approx(line.score, rel=1e-5)
+        rec.freeze_weights()
+        clock.now += 10.0
+        rec.observe("new1", "shoe-1", timestamp=clock.now)
+        assert not rec.adapt_weights()
+        assert rec.weights().frozen
+        frozen, stamp = rec.weights(), rec.stamp
+        last = rec.answer(RecommendationRequest(user_id="shoe0", exclude_seen=False))
+    for _ in range(2):  # also when the whole log is replayed, and without `adapt`
+        with nl.Recommender(tmp_path / "shop", clock=clock) as rec:
+            assert rec.weights() == frozen
+            assert rec.stamp == stamp
+            again = rec.answer(RecommendationRequest(user_id="shoe0", exclude_seen=False))
+            assert again.items == last.items
+        (tmp_path / "shop" / "state.checkpoint").unlink()
+    with nl.Recommender(tmp_path / "shop", clock=clock) as rec:
+        rec.reset_weights()
+        assert set(rec.weights().factors.values()) == {1.0}
+
+
+def test_without_adapt_nothing_is_sampled() -> None:
+    with nl.Recommender().fit(shop()) as rec:
+        assert rec._sampled is None
+        rec.observe("shoe0", "tea-1")
+        assert rec.weights().factors == dict.fromkeys(rec.weights().trained, 1.0)
