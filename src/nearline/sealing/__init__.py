@@ -16,7 +16,15 @@ from nearline.sealing.finding import (
     registered,
     unlocked_beside,
 )
-from nearline.sealing.keys import CATALOGUE, FILES, KeyStore, Unlocked, create_keys, rotate, unlock
+from nearline.sealing.keys import (
+    CATALOGUE,
+    FILES,
+    SealingKeys,
+    Unlocked,
+    create_keys,
+    rotate,
+    unlock,
+)
 from nearline.sealing.master import DEFAULT_SOURCE, master_key
 from nearline.sealing.seal import Seal
 
@@ -26,8 +34,8 @@ __all__ = [
     "FILES",
     "KEYS",
     "SOURCE_VARIABLE",
-    "KeyStore",
     "Seal",
+    "SealingKeys",
     "Unlocked",
     "create_keys",
     "default_source",

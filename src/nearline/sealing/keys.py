@@ -117,7 +117,7 @@ def rotate(path: Path, source: str, new_source: str) -> None:
         db.close()
 
 
-class KeyStore:
+class SealingKeys:
     """The keys of an open store. Reads are possible in any thread.
 
     Parameters

@@ -6,7 +6,15 @@ from hashlib import blake2b
 from typing import Any
 
 from nearline.errors import Damaged
-from nearline.sealing.keys import CATALOGUE, FILES, NONCE_BYTES, TAG_BYTES, Held, KeyStore, Unlocked
+from nearline.sealing.keys import (
+    CATALOGUE,
+    FILES,
+    NONCE_BYTES,
+    TAG_BYTES,
+    Held,
+    SealingKeys,
+    Unlocked,
+)
 
 # First byte of a sealed payload. MessagePack does not use it, and tombstones begin with zero.
 SEALED = 0xC1
@@ -32,7 +40,7 @@ class Seal:
 
     def __init__(self, unlocked: Unlocked, *, read_only: bool = False) -> None:
         self.unlocked = unlocked
-        self.keys = KeyStore(unlocked, read_only=read_only)
+        self.keys = SealingKeys(unlocked, read_only=read_only)
 
     def payloads(self, owners: Sequence[str | None], payloads: Iterable[bytes]) -> list[bytes]:
         """Return payloads sealed for their owners; those without a user are the catalogue's."""
