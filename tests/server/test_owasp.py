@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from litestar.testing import TestClient
 from tests.server.serving import wait_until_ready
@@ -70,7 +71,7 @@ def test_1_object_level_authorisation(api: Client, keys: dict[str, Any]) -> None
 def test_2_broken_authentication(api: Client, sent: str) -> None:
     for header in ("x-api-key", "authorization"):
         value = sent if header == "x-api-key" else f"Bearer {sent}"
-        answer = api.get("/v1/popular", headers={header: value.encode()})
+        answer = api.get("/v1/popular", headers=httpx.Headers({header: value}, encoding="utf-8"))
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == "Bearer"
         assert len(sent) < 10 or sent not in answer.text
@@ -184,7 +185,7 @@ def test_9_every_route_is_known(api: Client, keys: dict[str, Any]) -> None:
 def test_10_nothing_from_outside_is_trusted(
     api: Client, keys: dict[str, Any], logs: io.StringIO, noise: str
 ) -> None:
-    requests = [
+    requests: list[tuple[str, str, dict[str, Any]]] = [
         ("GET", f"/v1/users/{noise}/recommendations", {}),
         ("GET", f"/v1/items/{noise}", {}),
         ("DELETE", f"/v1/users/x/tags/{noise}", {}),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -92,7 +93,10 @@ def test_only_clients_with_a_certificate_are_accepted(certificates: Path, port: 
 
 
 def test_files_that_cannot_be_used_are_reported(certificates: Path, tmp_path: Path) -> None:
-    good = {"certificate": certificates / "server.pem", "key": certificates / "server.key"}
+    good: dict[str, Any] = {
+        "certificate": certificates / "server.pem",
+        "key": certificates / "server.key",
+    }
     check_tls(Tls(**good))
     text = tmp_path / "text"
     text.write_text("no PEM")
