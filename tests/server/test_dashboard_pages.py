@@ -30,7 +30,8 @@ FLAGS = [
 SIZES = {"wide": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 PAGES = (
     *("overview", "users", "user/u1", "user/nobody", "items", "item/i1", "item/none"),
-    *("flow", "rules", "models", "privacy", "privacy/u1", "data", "system"),
+    *("flow", "rules", "models", "experiments", "experiments/quiet", "report"),
+    *("privacy", "privacy/u1", "data", "system"),
 )
 ITEMS = [
     {"item_id": f"i{n}", "title": f"Tea number {n}", "text": "green tea", "categories": ["tea"]}
@@ -49,6 +50,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     with httpx.Client(base_url=live.url) as http:
         assert http.post("/v1/items", json=ITEMS).status_code == 200
         assert http.post("/v1/events", json=EVENTS).status_code == 200
+        # Experiments on these lists only, so that those of other tests are not changed.
+        for name in ("unused", "trial"):
+            assert http.put(f"/v1/scenarios/{name}", json={"k": 3}).status_code == 200
+        quiet = {"variants": {"a": {}, "b": {}}, "scenario": "unused"}
+        assert http.put("/v1/experiments/quiet", json=quiet).status_code == 200
     yield live
     assert stop_server(live) == 0
 
@@ -271,6 +277,58 @@ def test_a_person_objects_deletes_a_tag_exports_and_is_erased(
     receipt = json.loads((tmp_path / "receipt.json").read_text(encoding="utf-8"))
     assert page.get_by_text(receipt["token"]).count() == 1
     assert httpx.get(f"{url}/export").status_code == 404
+
+
+def test_an_experiment_is_started_watched_and_stopped(view: View, server: LiveServer) -> None:
+    page = view.open("experiments")
+    page.get_by_label("Name", exact=True).fill("layout")
+    definition = page.get_by_label("Definition (JSON)")
+    definition.fill("{nothing")
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.get_by_text("The definition is not valid JSON").wait_for()
+    definition.fill('{"variants": {"old": {}, "fresh": {}}, "scenario": "trial"}')
+    press_to(page, page.get_by_role("button", name="Start", exact=True))
+    page.keyboard.press("Enter")
+    page.get_by_text("no interval yet").wait_for()
+    with httpx.Client(base_url=server.url) as http:
+        clicks = []
+        for n in range(160):
+            asked = http.get(f"/v1/users/x{n}/recommendations?scenario=trial").json()
+            if asked["variant"] == "fresh" or n % 10 == 0:
+                item = asked["items"][0]["item_id"]
+                of = asked["recommendation_id"]
+                clicks.append({"user_id": f"x{n}", "item_id": item, "recommendation_id": of})
+        sent = [{**one, "event": "click"} for one in clicks]
+        assert http.post("/v1/events", json=sent).status_code == 200
+    page = view.open("experiments/layout")
+    page.reload()
+    found = httpx.get(f"{server.url}/v1/experiments/layout/results").json()
+    shown = page.get_by_role("region", name="Compared with old")
+    shown.locator(".interval").wait_for()
+    assert found["comparisons"][0]["significant"]
+    shown.get_by_text("better").wait_for()
+    if AXE.exists():
+        assert view.violations() == []
+        page.get_by_role("button", name="Switch between light and dark").click()
+        assert view.violations() == []
+    page.get_by_role("button", name="Stop").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("dialog").get_by_role("button", name="Stop").click()
+    page.locator(".tile").get_by_text("stopped", exact=True).wait_for()
+    assert httpx.get(f"{server.url}/v1/experiments/layout").json()["running"] is False
+
+    page = view.open("report")
+    page.get_by_label("By", exact=True).select_option("variant")
+    row = page.locator("tr", has_text="layout: fresh")
+    row.wait_for()
+    by = httpx.get(f"{server.url}/v1/report").json()["by"]["variant"]
+    lists = next(one["lists"] for one in by if one["value"] == "layout: fresh")
+    assert row.locator("td").nth(1).inner_text() == str(lists)
+    page.get_by_role("button", name="Freeze the factors").click()
+    page.get_by_role("button", name="Let the factors follow").wait_for()
+    assert httpx.get(f"{server.url}/v1/weights").json()["frozen"] is True
+    if AXE.exists():
+        assert view.violations() == []
 
 
 def test_a_checkpoint_is_made_and_listed(view: View) -> None:

@@ -189,6 +189,8 @@ const ICONS = {
   data: "M12 16V4m0 0L7 9m5-5 5 5M4 16v4h16v-4",
   flow: "M4 7h10m-4-4 4 4-4 4m10 6H10m4-4-4 4 4 4",
   rules: "M5 4v16M12 4v16M19 4v16M3 9h4m3 6h4m3-5h4",
+  experiments: "M9 3h6M10 3v6l-5 9a2 2 0 0 0 2 3h10a2 2 0 0 0 2-3l-5-9V3M8 15h8",
+  report: "M4 20V10m6 10V4m6 16v-7m-14 7h18",
   privacy: "M12 3l8 3v6c0 5-3.5 8-8 9-4.5-1-8-4-8-9V6l8-3Zm-3.5 9 2.5 2.5 4.5-5",
   system: "M4 5h16v6H4V5Zm0 8h16v6H4v-6Zm4-5h.01M8 16h.01",
 };

@@ -34,6 +34,8 @@ const formats = computed(() => ({
   score: new Intl.NumberFormat(language.value, { minimumFractionDigits: 3, maximumFractionDigits: 3 }),
   large: new Intl.NumberFormat(language.value, { minimumFractionDigits: 1, maximumFractionDigits: 1 }),
   percent: new Intl.NumberFormat(language.value, { style: "percent", maximumFractionDigits: 0 }),
+  rate: new Intl.NumberFormat(language.value, { style: "percent", maximumFractionDigits: 1 }),
+  change: new Intl.NumberFormat(language.value, { style: "percent", maximumFractionDigits: 1, signDisplay: "exceptZero" }),
   time: new Intl.DateTimeFormat(language.value, { dateStyle: "medium", timeStyle: "short" }),
   ago: new Intl.RelativeTimeFormat(language.value, { numeric: "auto", style: "short" }),
 }));
@@ -42,6 +44,9 @@ export const whole = (x) => formats.value.whole.format(x);
 export const compact = (x) => (Math.abs(x) < 10000 ? whole(x) : formats.value.compact.format(x));
 export const digits = (x) => (Number.isFinite(x) ? formats.value.digits.format(x) : "–");
 export const percent = (x) => formats.value.percent.format(x);
+/** Return a share with one decimal, and a difference of shares with its sign. */
+export const rate = (x) => formats.value.rate.format(x);
+export const change = (x) => formats.value.change.format(x);
 
 /** Return a score with three decimals, or one if it is large. */
 export function score(x) {

@@ -14,6 +14,8 @@ import { Item } from "./pages/item.js";
 import { Catalogue } from "./pages/catalogue.js";
 import { Models } from "./pages/models.js";
 import { Overview } from "./pages/overview.js";
+import { Experiments } from "./pages/experiments.js";
+import { Report } from "./pages/report.js";
 import { Privacy } from "./pages/privacy.js";
 import { System } from "./pages/system.js";
 import { User } from "./pages/user.js";
@@ -29,12 +31,14 @@ const NAVIGATION = [
   ["flow", "flow", ["flow"]],
   ["rules", "rules", ["rules"]],
   ["models", "models", ["models"]],
+  ["experiments", "experiments", ["experiments"]],
+  ["report", "report", ["report"]],
   ["privacy", "privacy", ["privacy"]],
   ["data", "data", ["data"]],
   ["system", "system", ["system"]],
 ];
 const PAGES = {
-  overview: Overview, users: Users, user: User, items: Catalogue, item: Item, flow: Flow, rules: Rules, models: Models, data: Data, privacy: Privacy, system: System,
+  overview: Overview, users: Users, user: User, items: Catalogue, item: Item, flow: Flow, rules: Rules, models: Models, data: Data, experiments: Experiments, report: Report, privacy: Privacy, system: System,
 };
 
 effect(() => {
