@@ -93,7 +93,7 @@ function Comparisons({ title, rows }) {
     <th scope="col">${t("experiments.interval")}</th><th scope="col" class="n">${t("experiments.lift")}</th><th scope="col" class="n">p</th></tr></thead><tbody>${rows.map((one) => html`<tr key=${one.variant}>
       <td>${one.variant} ${one.significant && html`<span class=${"badge " + (one.difference > 0 ? "good" : "bad")}>${t(one.difference > 0 ? "experiments.better" : "experiments.worse")}</span>`}</td>
       ${one.low === null ? html`<td class="muted" colspan="4">${t("experiments.few")}</td>` : html`<td class="n">${change(one.difference)}</td><td><${Interval} of=${one} most=${most} /></td>
-      <td class="n">${one.lift === null ? "–" : change(one.lift)}</td><td class="n">${digits(one.p)}</td>`}</tr>`)}</tbody></table><//>`;
+      <td class="n">${one.lift === null ? "–" : change(one.lift)}</td><td class="n">${one.p < 0.001 ? "< 0.001" : digits(one.p)}</td>`}</tr>`)}</tbody></table><//>`;
 }
 
 /** An interval as a line around its difference; the middle of the picture is no difference. */
