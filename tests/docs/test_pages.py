@@ -18,6 +18,13 @@ NOT_RUN = {
     ("docs/howto-kafka.md", "nearline ingest kafka"),
     ("docs/howto-kafka.md", "nearline serve"),
     ("docs/howto-kafka.md", "pip install"),
+    ("docs/howto-keys.md", "nearline keys create --store shop/ --pub"),
+    ("docs/howto-keys.md", "nearline keys create --store shop/ --sco"),
+    ("docs/howto-keys.md", "nearline serve"),
+    ("docs/howto-spark.md", "import numpy"),
+    ("docs/howto-spark.md", "pip install"),
+    ("docs/howto-valkey.md", "import asyncio"),
+    ("docs/howto-valkey.md", "pip install"),
     ("docs/quickstart.md", "make setup"),
     ("docs/scaling.md", "pip install"),
 }

@@ -35,6 +35,8 @@ from nearline.cli.output import printable
 from nearline.cli.playground import playground
 from nearline.cli.replay import replay
 from nearline.cli.report import report
+from nearline.cli.retain import retain
+from nearline.cli.seal import seal
 from nearline.cli.serve import serve
 from nearline.cli.settings import config
 from nearline.cli.simulate import simulate
@@ -88,7 +90,7 @@ def main() -> None:
 for _command in (
     *(demo, playground, import_, ingest, quarantine),
     *(models, train, evaluate, compare, replay, ope),
-    *(info, snapshots, promote, rollback, scenarios, rules, config),
+    *(info, snapshots, promote, rollback, scenarios, rules, config, retain, seal),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
     *(backup, restore, archive, keys, audit, comply),
     *(user, consent, tags, critique, experiments, weights, report, export),
