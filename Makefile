@@ -13,7 +13,7 @@ TWO    := -n 2 --dist loadfile --no-loadscope-reorder
 # Without bytecode, each of the many processes that tests start compiles the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check format bench docs docs-test lock ui clean
+.PHONY: setup demo test check format bench docs docs-test lock sbom ui clean
 
 setup: $(STAMP)
 
@@ -73,6 +73,10 @@ lock: $(STAMP)
 		--python-version 3.11 --quiet -o requirements.spark.lock
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--python-version 3.11 --quiet -c requirements.lock -o requirements.runtime.lock
+
+# Software bill of materials (CycloneDX) of the locked packages.
+sbom:
+	$(PYTHON) .ci/sbom.py sbom.cdx.json
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .coverage site

@@ -20,7 +20,9 @@ from nearline.models.registry import make_model
 from nearline.models.settings import require
 from nearline.schema.arguments import mapping
 from nearline.schema.definitions import check_rule, check_scenario, nearest
+from nearline.schema.retention import check_retention
 from nearline.schema.rules import EXCLUDE, check_repeats
+from nearline.sealing.master import check_file_source
 from nearline.served.attribution import MAX_WINDOW, kind_of
 from nearline.state import StateConfig
 
@@ -92,6 +94,11 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     scenarios, rules : dict
         Scenarios and rules by name, each with its fields, that are stored when the recommender is
         opened, unless one of the name is there or was deleted.
+    retention : dict of str to str
+        How long events of each kind are kept, such as ``{"view": "90d"}``: a whole number with a
+        unit (s, m, h, d, w or y). "impression" stands for the items shown to users, and "*" for all
+        kinds that are not named. Expired events are removed in the background as if they had never
+        been. Empty keeps all events.
     adapt : bool
         Whether the weights of the item graph's relations follow the events; see
         `nearline.engine.adaptation`.
@@ -101,6 +108,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Seconds after a list was served within which an event counts for it, by kind of event, where
         they differ from the standard: an hour for view, click, open and play, seven days for
         purchase, and a day for others.
+    seal : str or None
+        Source of the master key with which a new store is sealed, and a sealed one is opened:
+        ``env:NAME``, ``file:PATH`` or ``command:PROGRAM ARGUMENTS``. None opens a sealed store with
+        the source in the variable ``NEARLINE_SEAL``, or else the key in ``NEARLINE_MASTER_KEY``.
     file : str or None
         TOML file with settings that hold where this object has the defaults; None for
         ``nearline.toml`` in the folder of the store, if it exists; an empty string for none.
@@ -128,6 +139,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     llm: LlmConfig | None = None
     scenarios: dict[str, dict[str, Any]] = {}
     rules: dict[str, dict[str, Any]] = {}
+    retention: dict[str, str] = {}
+    seal: str | None = None
     adapt: bool = False
     served_days: float = 90.0
     attribution: dict[str, float] = {}
@@ -140,6 +153,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.search_seconds is not None:
             require(self, "search_seconds", 0, MOST_SECONDS)
         check_repeats(self.repeats)
+        check_retention(self.retention)
         require(self, "served_days", 1.0, MAX_DAYS)
         for kind, seconds in self.attribution.items():
             if not 0 < seconds <= MAX_WINDOW:  # also refuses NaN
@@ -234,6 +248,7 @@ def read_settings(folder: Path | None, file: str | None) -> FileSettings:
                     _check_syntax(check(name, fields))
                 except InvalidInput as error:
                     raise InvalidInput(f"{kind}.{name}: {error.message}") from None
+        check_file_source(known.get("seal"))
     except (msgspec.ValidationError, InvalidInput) as error:
         raise InvalidInput(f"{path} is not valid: {error}") from None
     return FileSettings(path, known, mapping(limits, LIMITS, "in_flight = 100"))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.cli.running import run, run_json
 from tests.engine.shop import catalogue, shop
 
 import nearline as nl
@@ -106,9 +107,15 @@ def test_factors_are_in_the_log_and_explanations_stay_exact(tmp_path: Path) -> N
             again = rec.answer(RecommendationRequest(user_id="shoe0", exclude_seen=False))
             assert again.items == last.items
         (tmp_path / "shop" / "state.checkpoint").unlink()
+    store = ("--store", tmp_path / "shop")
+    assert run_json("weights", "show", *store)["factors"] == pytest.approx(frozen.factors)
+    assert "Frozen: yes. Changes: 1." in run("weights", "show", *store).stdout
+    assert run_json("weights", "freeze", "--off", *store)["frozen"] is False
+    assert run_json("weights", "freeze", *store)["frozen"] is True
+    assert set(run_json("weights", "reset", *store)["factors"].values()) == {1.0}
     with nl.Recommender(tmp_path / "shop", clock=clock) as rec:
-        rec.reset_weights()
         assert set(rec.weights().factors.values()) == {1.0}
+        assert rec.weights().frozen
 
 
 def test_without_adapt_nothing_is_sampled() -> None:

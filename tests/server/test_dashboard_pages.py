@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ FLAGS = [
 SIZES = {"wide": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 PAGES = (
     *("overview", "users", "user/u1", "user/nobody", "items", "item/i1", "item/none"),
-    *("flow", "rules", "models", "data", "system"),
+    *("flow", "rules", "models", "privacy", "privacy/u1", "data", "system"),
 )
 ITEMS = [
     {"item_id": f"i{n}", "title": f"Tea number {n}", "text": "green tea", "categories": ["tea"]}
@@ -68,7 +69,7 @@ class View:
         self.problems: list[str] = []
         self._context = browser.new_context(**{"locale": "en-US", **options})
         self.page = self._context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(60_000)
         self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("request", self._sent)
@@ -85,7 +86,7 @@ class View:
     def open(self, page: str) -> Any:
         self.page.goto(f"{self.url}/ui#/{page}")
         self.page.wait_for_selector("h1")
-        playwright.expect(self.page.locator(".loading, .skeleton")).to_have_count(0, timeout=20_000)
+        playwright.expect(self.page.locator(".loading, .skeleton")).to_have_count(0, timeout=60_000)
         return self.page
 
     def violations(self) -> list[str]:
@@ -228,6 +229,50 @@ def test_forget_a_user_by_keyboard(view: View, server: LiveServer) -> None:
     assert user_of(server, "leaver").get("history", []) == []
 
 
+def test_a_person_objects_deletes_a_tag_exports_and_is_erased(
+    view: View, server: LiveServer, tmp_path: Path
+) -> None:
+    url = f"{server.url}/v1/users/ann%2Fb"
+    httpx.post(f"{server.url}/v1/events", json={"user_id": "ann/b", "item_id": "i1"})
+    httpx.put(f"{url}/consent", json={"profiling": True, "purposes": ["newsletter"]})
+    page = view.open("privacy")
+    press_to(page, page.get_by_label("User ID", exact=True))
+    page.keyboard.type("ann/b")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="ann/b").wait_for()
+
+    page.get_by_role("button", name="Delete tag tea").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    page.get_by_text("No interest tags").wait_for()
+    assert httpx.get(f"{url}/tags").json()["tags"] == []
+
+    page.get_by_label("Allow profiling").uncheck()
+    press_to(page, page.get_by_role("button", name="Store the choice"))
+    page.keyboard.press("Enter")
+    page.get_by_text("profiling off").wait_for()
+    stored = httpx.get(f"{url}/consent").json()
+    assert (stored["profiling"], stored["purposes"]) == (False, ["newsletter"])
+
+    with page.expect_download() as begun:
+        page.get_by_role("button", name="Download the export").click()
+    begun.value.save_as(tmp_path / "ann.zip")
+    with zipfile.ZipFile(tmp_path / "ann.zip") as parts:
+        assert [one["item_id"] for one in json.loads(parts.read("events.json"))] == ["i1"]
+
+    page.get_by_role("button", name="Forget this user").click()
+    page.get_by_role("dialog").get_by_role("button", name="Forget this user").click()
+    page.get_by_text("nothing is left").wait_for()
+    page.get_by_text("The user never chose.").wait_for()
+    if AXE.exists():
+        assert view.violations() == []
+    with page.expect_download() as begun:
+        page.get_by_role("button", name="Save the receipt").click()
+    begun.value.save_as(tmp_path / "receipt.json")
+    receipt = json.loads((tmp_path / "receipt.json").read_text(encoding="utf-8"))
+    assert page.get_by_text(receipt["token"]).count() == 1
+    assert httpx.get(f"{url}/export").status_code == 404
+
+
 def test_a_checkpoint_is_made_and_listed(view: View) -> None:
     page = view.open("models")
     page.get_by_role("button", name="Checkpoint").click()
@@ -340,7 +385,7 @@ def test_login_by_key(browser: Any, tmp_path: Path) -> None:
     view.page.goto(f"{live.url}/ui#/models")
     view.page.get_by_label("API key").fill("wrong")
     view.page.get_by_role("button", name="Log in").click()
-    view.page.get_by_text("a wrong API key").wait_for()
+    view.page.get_by_text("expired or revoked API key").wait_for()
     view.page.get_by_label("API key").fill("secret")
     view.page.get_by_role("button", name="Log in").click()
     view.page.get_by_role("heading", name="Models and jobs").wait_for()

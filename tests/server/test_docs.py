@@ -48,6 +48,7 @@ CONTRACT = {
     ("get", "/v1/report"),
     ("get", "/v1/weights"),
     ("put", "/v1/weights"),
+    ("delete", "/v1/weights"),
     ("put", "/v1/experiments/{name}"),
     ("get", "/v1/experiments/{name}"),
     ("get", "/v1/experiments"),

@@ -11,11 +11,13 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from litestar.testing import TestClient
+from tests.server.serving import wait_until_ready
 
 import nearline as nl
 from nearline.cli import main
 from nearline.errors import InvalidInput
 from nearline.ingest.portable import FORMAT
+from nearline.server import create_app
 
 Client = TestClient[Any]
 URL = "/v1/users/ann%2F%C3%BC"
@@ -139,6 +141,37 @@ def test_an_export_has_everything_of_the_user_and_nothing_of_others(client: Clie
     for line in (line for one in lists for line in one):
         assert sum(part["amount"] for part in line["parts"]) == pytest.approx(line["score"])
     assert client.get("/v1/users/nobody/export").status_code == 404
+
+
+def test_lists_of_the_served_log_are_explained_and_counted(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    with nl.Recommender(store) as rec:
+        rec.put_scenario("home", track=True, k=2)
+        for user in ("ann", "bob"):
+            rec.observe(user, "i1")
+            rec.put_item(f"i{user}", text="tea")
+        shown = rec.recommend("ann", scenario="home")
+        rec.recommend("bob", scenario="home")
+        name = shown.answer.recommendation_id
+        rec.add_impressions(name)
+    with nl.Recommender(store) as rec:  # which remembers no list itself
+        files = unpacked(rec.export_user("ann"))
+        (one,) = files["lists.json"]["shown"]
+        assert one["recommendation_id"] == name
+        assert [line["item_id"] for line in one["items"]] == [line.item_id for line in shown]
+        for line in one["items"]:
+            assert sum(part["amount"] for part in line["parts"]) == pytest.approx(line["score"])
+        assert [entry["recommendation_id"] for entry in files["served.json"]] == [name, name]
+        lists, records = rec.erase("ann")
+        receipt = rec.erasure_receipt("ann", records.result(), lists)
+        assert (receipt.lists, receipt.nothing_left) == (2, True)  # the list, and what was seen
+        assert rec.read_receipt(receipt.token)["lists"] == 2
+        assert len(rec.served.of_user("bob")) == 1
+        assert not rec.erasure_receipt("bob", 0).nothing_left
+    app = create_app(lambda: nl.Recommender(store))
+    with TestClient(app) as other:
+        wait_until_ready(other.get)
+        assert other.delete("/v1/users/bob").json()["receipt"]["lists"] == 1
 
 
 def test_an_import_of_an_export_rebuilds_the_history(client: Client, tmp_path: Path) -> None:

@@ -86,6 +86,13 @@ export async function getText(url, signal) {
   return response.text();
 }
 
+/** Return a file, such as an export. */
+export async function getFile(url) {
+  const response = await request("GET", url);
+  if (!response.ok) throw await problemOf(response);
+  return response.blob();
+}
+
 /** Status of the server, also while it is not ready. */
 export async function readiness() {
   const response = await request("GET", "readyz");

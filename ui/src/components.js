@@ -98,6 +98,15 @@ export function Field({ label, hint, children, error }) {
     ${hint && html`<small class="muted">${hint}</small>`}${error && html`<small class="danger">${error}</small>`}</div>`;
 }
 
+/** Offer a file to the user. */
+export function save(blob, name) {
+  const url = URL.createObjectURL(blob);
+  const anchor = document.createElement("a");
+  [anchor.href, anchor.download] = [url, name];
+  anchor.click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
 /** A table that can be scrolled by keyboard where it is wider than the page. */
 export const Scroll = ({ label, children }) =>
   html`<div class="scroll" tabindex="0" role="region" aria-label=${t("table.of", { name: label })}>${children}</div>`;
@@ -180,6 +189,7 @@ const ICONS = {
   data: "M12 16V4m0 0L7 9m5-5 5 5M4 16v4h16v-4",
   flow: "M4 7h10m-4-4 4 4-4 4m10 6H10m4-4-4 4 4 4",
   rules: "M5 4v16M12 4v16M19 4v16M3 9h4m3 6h4m3-5h4",
+  privacy: "M12 3l8 3v6c0 5-3.5 8-8 9-4.5-1-8-4-8-9V6l8-3Zm-3.5 9 2.5 2.5 4.5-5",
   system: "M4 5h16v6H4V5Zm0 8h16v6H4v-6Zm4-5h.01M8 16h.01",
 };
 

@@ -14,6 +14,7 @@ import { Item } from "./pages/item.js";
 import { Catalogue } from "./pages/catalogue.js";
 import { Models } from "./pages/models.js";
 import { Overview } from "./pages/overview.js";
+import { Privacy } from "./pages/privacy.js";
 import { System } from "./pages/system.js";
 import { User } from "./pages/user.js";
 import { Users } from "./pages/users.js";
@@ -28,11 +29,12 @@ const NAVIGATION = [
   ["flow", "flow", ["flow"]],
   ["rules", "rules", ["rules"]],
   ["models", "models", ["models"]],
+  ["privacy", "privacy", ["privacy"]],
   ["data", "data", ["data"]],
   ["system", "system", ["system"]],
 ];
 const PAGES = {
-  overview: Overview, users: Users, user: User, items: Catalogue, item: Item, flow: Flow, rules: Rules, models: Models, data: Data, system: System,
+  overview: Overview, users: Users, user: User, items: Catalogue, item: Item, flow: Flow, rules: Rules, models: Models, data: Data, privacy: Privacy, system: System,
 };
 
 effect(() => {

@@ -35,11 +35,14 @@ from nearline.cli.output import printable
 from nearline.cli.playground import playground
 from nearline.cli.replay import replay
 from nearline.cli.report import report
+from nearline.cli.retain import retain
+from nearline.cli.seal import seal
 from nearline.cli.serve import serve
 from nearline.cli.settings import config
 from nearline.cli.simulate import simulate
 from nearline.cli.snapshots import promote, rollback, snapshots
 from nearline.cli.users import consent, critique, tags, user
+from nearline.cli.weights import weights
 from nearline.cli.wording import for_command_line
 from nearline.errors import NearlineError
 
@@ -87,9 +90,10 @@ def main() -> None:
 for _command in (
     *(demo, playground, import_, ingest, quarantine),
     *(models, train, evaluate, compare, replay, ope),
-    *(info, snapshots, promote, rollback, scenarios, rules, config),
+    *(info, snapshots, promote, rollback, scenarios, rules, config, retain, seal),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
     *(backup, restore, archive, keys, audit, comply),
-    *(user, consent, tags, critique, experiments, report, export, serve, simulate, bench, doctor),
+    *(user, consent, tags, critique, experiments, weights, report, export),
+    *(serve, simulate, bench, doctor),
 ):
     main.add_command(_command)

@@ -1,11 +1,13 @@
 """The command that evaluates a policy on the log of another one."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from nearline.cli.options import example, json_option, seed_option
+from nearline.cli.options import example, json_option, optional_store_option, seed_option
 from nearline.cli.output import write_json, write_table
+from nearline.cli.served_lists import read_served
 
 if TYPE_CHECKING:
     from nearline.evaluation.off_policy import Estimate, PolicyReport, PolicyValue
@@ -34,16 +36,18 @@ def _names(_ctx: click.Context, _parameter: click.Parameter, given: str | None) 
         "nearline ope log.parquet --policy uniform",
         "nearline ope random.csv --policy thompson.csv --column reward=click",
         "nearline ope log.csv --policy column:new_probability --estimators snips,ips --json",
+        "nearline ope --store shop/ --policy greedy --scenario home",
     )
 )
-@click.argument("log")
+@click.argument("log", required=False)
+@optional_store_option
 @click.option(
     "--policy",
     required=True,
     metavar="POLICY",
     help="The policy to evaluate: uniform; column:NAME, a column of LOG with the probability of "
-    "the shown item; a file with the columns item_id, probability and perhaps position; or a file "
-    "with a log of the policy.",
+    "the shown item; greedy, with --store: the same scores without exploration; a file with the "
+    "columns item_id, probability and perhaps position; or a file with a log of the policy.",
 )
 @click.option(
     "--column",
@@ -69,14 +73,30 @@ def _names(_ctx: click.Context, _parameter: click.Parameter, given: str | None) 
     help="Whether the reward of a line depends on its own item and position only, or also on the "
     "lines above it.",
 )
+@click.option(
+    "--metric",
+    metavar="KIND",
+    help="Kind of event that is rewarded, with --store. Default: click, which includes views, "
+    "opens and plays.",
+)
+@click.option(
+    "--scenario", metavar="NAME", help="Only lists of this scenario that explore, with --store."
+)
+@click.option("--since", metavar="TIME", help="Only lists served from this time on, with --store.")
+@click.option("--until", metavar="TIME", help="Only lists served before this time, with --store.")
 @seed_option
 @json_option
 def ope(
-    log: str,
+    log: str | None,
+    store: Path | None,
     policy: str,
     columns: dict[str, str],
     estimators: list[str] | None,
     lists: str,
+    metric: str | None,
+    scenario: str | None,
+    since: str | None,
+    until: str | None,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -86,19 +106,42 @@ def ope(
     was shown) and reward, and if there are any recommendation_id, user_id and position. Files of
     the Open Bandit Dataset are read as they are.
 
+    With --store instead of LOG, the lists are those that the store served and that explore: the
+    reward of a line is 1 if it led to an event. This works while a server has the store open.
+
     If the log says too little about the policy, the command says so instead of drawing a
     conclusion.
     """
-    from nearline.evaluation.off_policy import ESTIMATORS, evaluate_log
+    from nearline.evaluation.off_policy import ESTIMATORS, evaluate_log, evaluate_served
+    from nearline.schema.experiments import CLICK
 
-    report = evaluate_log(
-        log,
-        policy,
-        columns=columns,
-        estimators=estimators or ESTIMATORS,
-        lists=lists,
-        seed=seed,
-    )
+    chosen = {"--metric": metric, "--scenario": scenario, "--since": since, "--until": until}
+    names = estimators or ESTIMATORS
+    source = click.get_current_context().get_parameter_source("store")
+    if log is not None:  # NEARLINE_STORE may be set
+        if wrong := [name for name, value in chosen.items() if value is not None]:
+            raise click.UsageError(f"{wrong[0]} is only possible with --store, without LOG")
+        if source is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError("LOG and --store exclude each other; give one of them")
+        report = evaluate_log(
+            log, policy, columns=columns, estimators=names, lists=lists, seed=seed
+        )
+    elif store is None:
+        raise click.UsageError("give LOG, a file with logged rows, or --store DIR")
+    elif columns:
+        raise click.UsageError("--column is only possible with LOG")
+    else:
+        attributed, _, last = read_served(store, since, until)
+        report = evaluate_served(
+            attributed,
+            policy,
+            metric=metric or CLICK,
+            until=last,
+            scenario=scenario,
+            estimators=names,
+            lists=lists,
+            seed=seed,
+        )
     if as_json:
         write_json(report.as_dict())
     else:

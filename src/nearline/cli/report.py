@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from nearline.cli.options import check_store, example, json_option, store_option
+from nearline.cli.options import example, json_option, store_option
 from nearline.cli.output import write_json, write_table
+from nearline.cli.served_lists import read_served
 
 _GROUPINGS = ("position", "tier", "scenario", "variant", "model", "policy")
 
@@ -48,29 +49,13 @@ def report(
     Contains the lists of requests and scenarios with `track`, and of experiments. Works while a
     server has the store open: what was served in the last second may be missing.
     """
-    import time
-
     from nearline.common.pictures import check_picture
-    from nearline.config import Config, with_settings_of
-    from nearline.deployment.location import log_url
-    from nearline.log import open_log
-    from nearline.schema import parse_time
-    from nearline.schema.questions import as_moment
-    from nearline.served import attribute, make_report, read_segments
+    from nearline.served import make_report
     from nearline.served.picture import draw_report
-    from nearline.served.segments import FOLDER
 
-    check_store(store)
     if picture is not None:
         check_picture(picture)
-    now = time.time()
-    first, last = (
-        None if text is None else parse_time(as_moment(text), name, now=now)
-        for text, name in ((since, "since"), (until, "until"))
-    )
-    windows = with_settings_of(store, Config()).windows
-    with open_log(log_url(store), read_only=True) as log:
-        found = attribute(read_segments(store / FOLDER, first or 0.0), log.read, windows)
+    found, first, last = read_served(store, since, until)
     made = make_report(found, since=first, until=last, scenario=scenario)
     if picture is not None:
         draw_report(made, picture)

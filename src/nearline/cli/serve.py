@@ -25,6 +25,7 @@ from nearline.cli.options import (
 from nearline.cli.output import write_json
 from nearline.cli.ranges import ByteSize, IntRange
 from nearline.cli.reading import weights_option
+from nearline.cli.seal import master_key_option
 from nearline.cli.security_options import security_options, take_security
 from nearline.cli.settings import (
     command_config,
@@ -123,6 +124,12 @@ port_option = click.option(
     show_default=True,
     help="Minimum number of users of an item for lists of similar items.",
 )
+@click.option(
+    "--seal",
+    is_flag=True,
+    help="Seal a new store, and refuse one that is not sealed: nearline seal converts it.",
+)
+@master_key_option
 @llm_url_option
 @llm_model_option
 @config_option
@@ -143,6 +150,8 @@ def serve(
     weights: dict[str, float],
     include_seen: bool,
     similar_users: int,
+    seal: bool,
+    master_key: str | None,
     llm_url: str | None,
     llm_model: str | None,
     as_json: bool,
@@ -164,6 +173,7 @@ def serve(
     gc.disable()  # the server enables it once the store is loaded
     try:
         from nearline.engine import Recommender
+        from nearline.sealing import DEFAULT_SOURCE, SOURCE_VARIABLE
 
         options = {"encoder": encoder, "memory": memory, "similar_users": similar_users}
         given: dict[str, Any] = {name: value for name, value in options.items() if is_given(name)}
@@ -171,6 +181,10 @@ def serve(
             given["exclude_seen"] = not include_seen
         if repeats_named():
             given |= {"exclude_seen": not include_seen, "repeats": default_repeats()}
+        if seal:
+            given["seal"] = master_key or DEFAULT_SOURCE
+        elif master_key:
+            os.environ[SOURCE_VARIABLE] = master_key  # opens the stores that are sealed
         if llm := llm_config(llm_url, llm_model):
             given["llm"] = llm
 

@@ -9,6 +9,7 @@ shop/snapshots/        trained models, and which of them is active
 shop/vectors.db        vectors of encoded texts; encoded again if it is missing
 shop/imports.json      summaries of the last imports
 shop/secret.key        secret that signs cursors; made again if it is missing
+shop/keys.db           keys of a sealed store; without it, nothing can be read
 shop/nearline.toml     settings, if a user wrote this file
 shop/search.journal    trials of hyper-parameter searches
 """
@@ -36,6 +37,7 @@ from nearline.deployment.location import (
 )
 from nearline.deployment.online_learner import OnlineLearner
 from nearline.deployment.restore import create_untrained, restore_or_create
+from nearline.deployment.sealing import unlock_store
 from nearline.deployment.secret import secret_of, write_secret
 from nearline.deployment.texts import texts_for
 from nearline.encoders import TextVectors
@@ -170,6 +172,7 @@ def open_folder(
             "write to",
             field="store",
         ) from error
+    unlock_store(folder, config.seal)
     snapshots = SnapshotStore(snapshots_folder(folder))
     # While the checksums of the snapshot are verified, the log reads the keys of its last records.
     with ThreadPoolExecutor(1) as pool:
@@ -193,6 +196,8 @@ def open_folder(
             # These files may contain events of the erased user.
             forget_examples(folder)
             checkpoint.unlink(missing_ok=True)
+            if log.seal is not None:
+                log.seal.forget_files()
 
         if _learns_with_the_state(parts):
             parts = _serving_or_untrained(parts, config)
@@ -268,7 +273,12 @@ def close(parts: Deployment, folder: Path | None) -> None:
         if folder is not None and not failed and not isinstance(parts.log, UnwritableLog):
             with suppress(LogUnavailable):  # what the state has is worth keeping
                 parts.log.append([]).result()  # the state now reflects everything queued before
-            save_checkpoint(parts.state, folder / CHECKPOINT, erasures=parts.log.erasures)
+            save_checkpoint(
+                parts.state,
+                folder / CHECKPOINT,
+                erasures=parts.log.erasures,
+                seal=parts.log.seal,
+            )
     finally:
         parts.log.close()
         if parts.live is not None:
@@ -321,7 +331,7 @@ def _open_state(folder: Path, config: Config, log: Log, item_ids: list[str]) -> 
     """Load the checkpoint if it is intact and has its items in the order of the snapshot."""
     try:
         state = load_checkpoint(
-            folder / CHECKPOINT, config.state, erasures=log.erasures, end=log.end
+            folder / CHECKPOINT, config.state, erasures=log.erasures, end=log.end, seal=log.seal
         )
     except AheadOfLog as error:
         _check_complete(folder, log, error.offset)

@@ -71,8 +71,12 @@ class AdaptationMethods(Engine):
 
     def reset_weights(self) -> Appended:
         """Return to the weights that training found."""
+        return self.queue_reset().result()
+
+    def queue_reset(self) -> Future[Appended]:
+        """Queue the return to the weights that training found."""
         changed: dict[str, Any] = {"factors": {}, "experts": {}}
-        return self._store_weights({**self._weights_record(), **changed}).result()
+        return self._store_weights({**self._weights_record(), **changed})
 
     def adapt_weights(self) -> bool:
         """Learn from the events that were sampled; return whether the factors changed.

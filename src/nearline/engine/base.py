@@ -24,6 +24,7 @@ from nearline.jobs.embedding import Embedding
 from nearline.jobs.ingesting import Ingesting
 from nearline.jobs.merging import Merging
 from nearline.jobs.queue import Jobs
+from nearline.jobs.retention import Retention
 from nearline.jobs.scheduler import Scheduler
 from nearline.jobs.training import Training
 from nearline.log import Log, UnwritableLog
@@ -65,7 +66,8 @@ class Engine(EngineStatus):
         self._search = LiveSearch(current)
         self._training, self._checkpoints = Training(current, jobs), Checkpoints(current, jobs)
         self._merging, self._embedding = Merging(current, jobs), Embedding(current, jobs)
-        recurring = (self._checkpoints, self._merging, self._embedding)
+        self._retention = Retention(current, jobs)
+        recurring = (self._checkpoints, self._merging, self._embedding, self._retention)
         self._impressions = Impressions(self._log_and_state)
         self._recent = RecentLists()
         writable = not isinstance(parts.log, UnwritableLog)

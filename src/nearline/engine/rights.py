@@ -109,17 +109,24 @@ class RightsMethods(TrackingMethods):
 
     # Erasure
 
-    def erasure_receipt(self, user_id: str, erased: int) -> ErasureReceipt:
+    def erasure_receipt(self, user_id: str, erased: int, lists: int = 0) -> ErasureReceipt:
         """Return a signed receipt of an erasure that has just been completed.
 
-        Whether nothing is left is looked up again, in the log and in the state.
+        Whether nothing is left is looked up again, in the log, in the state and in the served log.
+
+        Parameters
+        ----------
+        erased, lists : int
+            Number of records, and of entries of the served log, that were erased; see `erase`.
         """
         parts = self._current.open()
         state, log = parts.state, parts.log
         left = bool(log.records_of(user_id)) or state.history(user_id) is not None
+        left = left or bool(self.served.of_user(user_id))
         made = {
             "user": parts.signer.pseudonym(user_id),
             "erased": erased,
+            "lists": lists,
             "timestamp": self._clock(),
             "offset": state.offset,
             "erasures": log.erasures,

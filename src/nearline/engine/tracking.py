@@ -1,5 +1,8 @@
 """Methods of the recommender for the served log: what was served, and what it led to."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 from nearline.engine.impressions import ImpressionMethods
 from nearline.recommend.scenarios import resolved
 from nearline.schema import DAY, Answer, RecommendationRequest, check_id
@@ -7,6 +10,9 @@ from nearline.schema.times import parse_time
 from nearline.served import Attributed, Served, ServedReport, attribute, make_report
 from nearline.served.attribution import GREEDY
 from nearline.served.outcomes import outcomes_of
+
+if TYPE_CHECKING:
+    from nearline.evaluation.off_policy import PolicyReport
 
 # Days for which what items led to counts for exploration.
 OUTCOME_DAYS = 30
@@ -35,9 +41,7 @@ class TrackingMethods(ImpressionMethods):
         InvalidInput
             A time is invalid.
         """
-        now = self._clock()
-        first = None if since is None else parse_time(since, "since", now=now)
-        last = None if until is None else parse_time(until, "until", now=now)
+        first, last = self._times(since, until)
         if scenario is not None:
             check_id(scenario, "scenario")
         found = self.attributed(first)
@@ -50,6 +54,63 @@ class TrackingMethods(ImpressionMethods):
         """
         entries = self.served.entries(since or 0.0)
         return attribute(entries, self._current.open().log.read, self.config.windows)
+
+    def evaluate_policy(
+        self,
+        policy: Any,
+        *,
+        metric: str = "click",
+        since: object = None,
+        until: object = None,
+        scenario: str | None = None,
+        estimators: Sequence[str] | None = None,
+        lists: str = "independent",
+        seed: int = 0,
+    ) -> "PolicyReport":
+        """Estimate what another policy would have earned, from the served lists that explore.
+
+        Parameters
+        ----------
+        policy : str, path or frame
+            "greedy" (the same scores without exploration), "uniform", a table with `item_id`,
+            `probability` and perhaps `position`, or a log of the policy.
+        metric : str
+            Kind of event that is rewarded with 1. "click" includes views, opens and plays.
+        since, until, scenario : float, str, datetime or None, the same, str or None
+            Which lists; see `report`.
+        estimators : sequence of str or None
+            Names of estimators; None means all that the policy allows.
+        lists : {"independent", "cascade"}
+            Whether the reward of a line depends on its item and position only, or also on the lines
+            above it.
+        seed : int
+            Seed of the folds of the model of the reward.
+
+        Raises
+        ------
+        InvalidInput
+            No such list explores, the policy can't be read, or an option is invalid.
+        """
+        from nearline.evaluation.off_policy import ESTIMATORS, evaluate_served
+
+        first, last = self._times(since, until)
+        if scenario is not None:
+            check_id(scenario, "scenario")
+        return evaluate_served(
+            self.attributed(first),
+            policy,
+            metric=check_id(metric, "metric"),
+            until=last,
+            scenario=scenario,
+            estimators=ESTIMATORS if estimators is None else estimators,
+            lists=lists,
+            seed=seed,
+        )
+
+    def _times(self, since: object, until: object) -> tuple[float | None, float | None]:
+        now = self._clock()
+        first = None if since is None else parse_time(since, "since", now=now)
+        return first, None if until is None else parse_time(until, "until", now=now)
 
     def refresh_outcomes(self) -> None:
         """Count again what items led to, if a scenario explores by it and its window has ended."""

@@ -91,6 +91,18 @@ class TrainingMethods(Engine):
         """Write the state of a store to its checkpoint in the background."""
         return self._checkpoints.submit()
 
+    def expire(self) -> Job:
+        """Remove the events that `Config.retention` says are expired, in the background."""
+        return self._retention.submit()
+
+    def retain(self) -> int:
+        """Remove expired events now; return the number of removed records.
+
+        Lists, counts and the next snapshot are then equal to those without these events.
+        """
+        with self._current.foreground():
+            return self._retention.run()
+
     def embed(self) -> Job:
         """Encode the texts of items without a vector in the background."""
         return self._embedding.submit()

@@ -85,8 +85,18 @@ class UserMethods(ImpressionMethods):
 
     def forget(self, user_id: str) -> Future[int]:
         """Erase all records of a user everywhere; the future resolves to their number."""
+        return self.erase(user_id)[1]
+
+    def erase(self, user_id: str) -> tuple[int, Future[int]]:
+        """Erase all records of a user everywhere, as `forget`.
+
+        Returns
+        -------
+        (int, Future of int)
+            Number of entries of the served log that were erased, and of records of the log.
+        """
         self._forget_impressions(check_id(user_id, "user_id"))
-        self.served.begin_erasure(user_id)
+        lists = self.served.begin_erasure(user_id)
         try:
             erased = self._current.erased(lambda log: log.erase(user_id))
             erased = self._quarantine.after_forgetting(user_id, erased)
@@ -95,4 +105,4 @@ class UserMethods(ImpressionMethods):
             raise
         erased.add_done_callback(lambda _: self.served.end_erasure(user_id))
         erased.add_done_callback(self.language.forget)
-        return erased
+        return lists, erased

@@ -12,6 +12,7 @@ from nearline.errors import InvalidInput
 from nearline.jobs import worker
 from nearline.jobs.queue import Job, Jobs, Outcome, Task
 from nearline.jobs.scheduler import NEVER
+from nearline.sealing import FILES
 from nearline.state import remove_unfinished
 
 # Minimum seconds between checkpoints, however fast events arrive.
@@ -60,6 +61,8 @@ class Checkpoints:
     def _write(self, task: Task, folder: Path) -> Outcome:
         parts, path = self._current.open(), folder / store.CHECKPOINT
         erasures = parts.log.erasures
+        if parts.log.seal is not None:
+            parts.log.seal.keys.of([FILES])  # the process of the job cannot make a key
         request = worker.ToCheckpoint(
             log=log_url(folder),
             checkpoint=str(path),

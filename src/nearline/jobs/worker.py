@@ -20,11 +20,13 @@ from typing import IO, TypeVar, cast
 import msgspec
 from msgspec import Struct
 
+from nearline import sealing
 from nearline.common.budget import process_memory
 from nearline.deployment.texts import open_texts
 from nearline.encoders import TextVectors
 from nearline.errors import Damaged, NearlineError, WorkerFailed
 from nearline.ingest import replay
+from nearline.ingest.expired import ExpiredUsers, expired_users
 from nearline.jobs.queue import Task
 from nearline.kernels.chunks import available_threads
 from nearline.log import open_log
@@ -79,6 +81,13 @@ class ToCheckpoint(Struct, frozen=True, kw_only=True, tag=True):
     item_ids: list[str]
 
 
+class ToExpire(Struct, frozen=True, kw_only=True, tag=True):
+    """Request to find users with expired events; `log` is a URL."""
+
+    log: str
+    cutoffs: dict[str, float]
+
+
 class Step(Struct, frozen=True, tag=True):
     """Progress."""
 
@@ -107,15 +116,21 @@ class Written(Struct, frozen=True, tag=True):
     offset: int
 
 
+class FoundExpired(Struct, frozen=True, tag=True):
+    """Result of a search for expired events; the last line."""
+
+    expired: ExpiredUsers
+
+
 class Failed(Struct, frozen=True, tag=True):
     """An expected error, such as nothing to train on; the last line."""
 
     message: str
 
 
-Request = ToTrain | ToMerge | ToCheckpoint
-Line = Step | Trained | Merged | Written | Failed
-Made = TypeVar("Made", Trained, Merged, Written)
+Request = ToTrain | ToMerge | ToCheckpoint | ToExpire
+Line = Step | Trained | Merged | Written | FoundExpired | Failed
+Made = TypeVar("Made", Trained, Merged, Written, FoundExpired)
 
 
 def train(request: ToTrain, task: Task, memory: int) -> Trained:
@@ -144,6 +159,11 @@ def checkpoint(request: ToCheckpoint, task: Task, memory: int) -> Written:
     return _run(request, task, memory, Written)
 
 
+def find_expired(request: ToExpire, task: Task, memory: int) -> ExpiredUsers:
+    """Find users with expired events in a new process; errors are those of `train`."""
+    return _run(request, task, memory, FoundExpired).expired
+
+
 def _run(request: Request, task: Task, memory: int, kind: type[Made]) -> Made:
     threads = max(1, available_threads() // 2)
     environment = os.environ | dict.fromkeys(THREADS, str(threads))
@@ -160,6 +180,7 @@ def _run(request: Request, task: Task, memory: int, kind: type[Made]) -> Made:
             with task.cancelled_by(process.kill), _within(memory, process) as watch:
                 try:
                     requests.write(msgspec.json.encode(request) + b"\n")
+                    requests.write(msgspec.json.encode(sealing.registered()) + b"\n")
                     requests.flush()
                 except BrokenPipeError:  # the process has ended already, which is reported below
                     # Drops what was not written; otherwise the last `close` would fail too.
@@ -220,6 +241,8 @@ def main() -> None:
     )  # Ctrl-C is handled by the server, which ends this process
     os.nice(NICENESS)
     request = msgspec.json.decode(sys.stdin.buffer.readline(), type=Request)
+    for unlocked in msgspec.json.decode(sys.stdin.buffer.readline(), type=list[sealing.Unlocked]):
+        sealing.register(unlocked)
     Thread(target=_end_with_the_parent, daemon=True).start()
     try:
         _write(_do(request))
@@ -230,7 +253,14 @@ def main() -> None:
 def _do(request: Request) -> Line:
     if isinstance(request, ToTrain):
         return _train(request)
-    return _merge(request) if isinstance(request, ToMerge) else _checkpoint(request)
+    if isinstance(request, ToMerge):
+        return _merge(request)
+    return _checkpoint(request) if isinstance(request, ToCheckpoint) else _expire(request)
+
+
+def _expire(request: ToExpire) -> FoundExpired:
+    with open_log(request.log, read_only=True) as log:
+        return FoundExpired(expired_users(log, request.cutoffs, progress=_step))
 
 
 def _merge(request: ToMerge) -> Merged:
@@ -271,13 +301,15 @@ def _checkpoint(request: ToCheckpoint) -> Written:
     path = Path(request.checkpoint)
     with open_log(request.log, read_only=True) as log:
         try:
-            state = load_checkpoint(path, request.config, erasures=log.erasures, end=log.end)
+            state = load_checkpoint(
+                path, request.config, erasures=log.erasures, end=log.end, seal=log.seal
+            )
         except Damaged:
             state = None
         if state is None or state.items.table() != request.item_ids[: len(state.items)]:
             state = State(request.config, item_ids=request.item_ids)
         replay(log, state, progress=_step)
-        return Written(save_checkpoint(state, path, erasures=log.erasures))
+        return Written(save_checkpoint(state, path, erasures=log.erasures, seal=log.seal))
 
 
 def _read_lines(lines: IO[bytes], task: Task) -> Line | None:

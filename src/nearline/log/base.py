@@ -9,6 +9,8 @@ from typing import NamedTuple, Protocol, Self, runtime_checkable
 from msgspec import Struct
 
 from nearline.schema import CatalogueRecord, DefinitionRecord, Event, Record, UserRecord
+from nearline.schema.retention import Cutoffs
+from nearline.sealing import Seal
 
 Appendable = UserRecord | CatalogueRecord | DefinitionRecord
 # Called after a commit is durable and before its futures are resolved, in the order of offsets and
@@ -76,6 +78,11 @@ class ReadOnlyLog(Readable, Protocol):
     """
 
     @property
+    def seal(self) -> Seal | None:
+        """Seal of the records; None if they are not sealed."""
+        ...
+
+    @property
     def erasures(self) -> int:
         """Number of erasures when the log was opened."""
         ...
@@ -130,6 +137,14 @@ class Log(Readable, Protocol):
         """Replace the event with this ID by an empty tombstone; the future returns 1, or 0."""
         ...
 
+    def erase_expired(self, user_id: str, cutoffs: Cutoffs) -> Future[int]:
+        """Replace the oldest expired events of a user by tombstones; the future returns how many.
+
+        At most 500 at once: the caller repeats it until the result is 0. `cutoffs` is the time in
+        Unix seconds before which events of each kind are expired.
+        """
+        ...
+
     def listen(self, on_commit: OnCommit, on_erase: OnErase, start: int = 0) -> None:
         """Set the only listener of the log; it must be called before the first append.
 
@@ -140,6 +155,11 @@ class Log(Readable, Protocol):
 
     def copy_to(self, path: Path) -> None:
         """Write a consistent copy of the log to a new file, which `open_log` can open."""
+        ...
+
+    @property
+    def seal(self) -> Seal | None:
+        """Seal of the records; None if they are not sealed."""
         ...
 
     @property

@@ -9,6 +9,7 @@ from nearline.log.burials import payloads_of, without_erased
 from nearline.log.codec import decode
 from nearline.log.tables import LARGE_BLOCK, Tables
 from nearline.schema import Record
+from nearline.sealing import Seal
 
 
 class LogReader:
@@ -29,6 +30,11 @@ class LogReader:
             raise DataNotFound(f"there is no log at {path}; name the log file of a store")
         self._tables = Tables(path, read_only=True)
         self._end, self._erasures = self._tables.end, self._tables.erasures
+
+    @property
+    def seal(self) -> Seal | None:
+        """Seal of the records; None if they are not sealed."""
+        return self._tables.seal
 
     @property
     def end(self) -> int:

@@ -38,9 +38,7 @@ FANOUT, MOST_RUNS = 4, 64
 # Records that are read again at a time, and from which on progress is logged.
 AGAIN, REPORTED = 20_000, 500_000
 SCHEMA = """
-CREATE TABLE runs (
-    first INTEGER PRIMARY KEY, last INTEGER NOT NULL, name TEXT NOT NULL
-) STRICT;
+CREATE TABLE runs (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, name TEXT NOT NULL) STRICT;
 CREATE TABLE recent (offset INTEGER PRIMARY KEY, user_key INTEGER, event_key BLOB) STRICT;
 """
 _ADD_RECENT = "INSERT OR REPLACE INTO recent (offset, user_key, event_key) VALUES (?, ?, ?)"
@@ -100,9 +98,14 @@ class RunIndex:
     """
 
     def __init__(
-        self, db: apsw.Connection, folder: Path | None, end: int, transaction: Transaction
+        self,
+        db: apsw.Connection,
+        folder: Path | None,
+        end: int,
+        transaction: Transaction,
+        opened: Callable[[list[Pair]], list[Pair]],
     ) -> None:
-        self._db, self._folder, self._transaction = db, folder, transaction
+        self._db, self._folder, self._transaction, self._opened = db, folder, transaction, opened
         self._users: defaultdict[int, list[int]] = defaultdict(list)
         self._ids: dict[bytes, int] = {}
         # Runs in files, or in memory for a log in memory, and then those not yet written.
@@ -384,8 +387,7 @@ class RunIndex:
         for start in range(begun, end, AGAIN):
             stop = min(start + AGAIN, end)
             stored = cast("list[Pair]", self._db.execute(_RECORDS, (start, stop)).fetchall())
-            keys = [keys_of(decode(offset, payload)) for offset, payload in stored]
-            self.add(start, [Coded(b"", *pair) for pair in keys])
+            self.add(start, [Coded(b"", *keys_of(decode(*row))) for row in self._opened(stored)])
             if end - begun > REPORTED:
                 logger.warning("indexing the log: %d %%", 100 * (stop - begun) // (end - begun))
             self.flush_if_due()

@@ -13,18 +13,14 @@ from nearline.log.base import Appendable, Appended, OnCommit, OnErase, in_blocks
 from nearline.log.block_codec import encode_block
 from nearline.log.burials import payloads_of, without_erased
 from nearline.log.codec import decode, encode, event_key
+from nearline.log.jobs import AppendJob, BlockJob, EraseJob, Known
 from nearline.log.lock import StoreLock
 from nearline.log.tables import LARGE_BLOCK, Tables
-from nearline.log.writer import (
-    QUEUED_BYTES,
-    AppendJob,
-    BlockJob,
-    EraseJob,
-    Known,
-    Writer,
-    user_records,
-)
+from nearline.log.user_records import user_records
+from nearline.log.writer import QUEUED_BYTES, Writer
 from nearline.schema import Event, EventBlock, Record, UserRecord, check_id
+from nearline.schema.retention import Cutoffs
+from nearline.sealing import Seal
 
 
 class SQLiteLog:
@@ -145,6 +141,15 @@ class SQLiteLog:
             nothing.set_result(0)
             return nothing
         return self._erase(EraseJob(user_id, event_id))
+
+    def erase_expired(self, user_id: str, cutoffs: Cutoffs) -> "Future[int]":
+        """Replace the oldest expired events of a user by tombstones; the future returns how many.
+
+        Like `erase`, but for at most 500 events. The caller repeats it until the result is 0.
+        """
+        check_id(user_id, "user_id")
+        self._check_process()
+        return self._erase(EraseJob(user_id, cutoffs=cutoffs))
 
     def _erase(self, job: EraseJob) -> "Future[int]":
         # Read here, so that the writer, for which other writes wait, reads only newer records.
@@ -281,6 +286,11 @@ class SQLiteLog:
         """
         self._check_open()
         self._tables.copy_to(path)
+
+    @property
+    def seal(self) -> Seal | None:
+        """Seal of the records; None if they are not sealed."""
+        return self._tables.seal
 
     @property
     def end(self) -> int:

@@ -17,7 +17,10 @@ from nearline.log.burials import Marker
 from nearline.log.codec import Coded
 from nearline.log.convert_index import FORMAT, convert
 from nearline.log.lock import check_folder
+from nearline.log.payload_seal import PayloadSeal
 from nearline.log.run_index import SCHEMA, Buried, Pair, RunIndex
+from nearline.sealing import Seal, unlocked_beside
+from nearline.sealing.seal import number_of
 
 # Before format 4, the indexes are tables of the file; before format 3, event IDs have no offsets.
 VERSION = FORMAT
@@ -60,6 +63,7 @@ _BURY = (
     "WHERE offset IN (SELECT value FROM carray(?))"
 )
 _COUNT_ERASURE = "UPDATE meta SET value = value + 1 WHERE name = 'erasures'"
+_SEALED = "INSERT INTO meta VALUES ('sealed', ?)"
 _MARK = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
 _UNMARK = "DELETE FROM meta WHERE name = ? AND value = ?"
 _MARKERS = "SELECT name, value FROM meta"
@@ -74,6 +78,8 @@ class Tables:
 
     Attributes
     ----------
+    sealed : int
+        Number of the keys with which the payloads are sealed; 0 if they are not.
     hidden : dict of bytes to int
         Digests of the users that are being erased, see `burials`; their events before the offset
         are hidden from readers. The dictionary is replaced, not changed.
@@ -134,7 +140,19 @@ class Tables:
     def under(self, user_key: int, start: int = 0) -> list[Pair]:
         """Return (offset, payload) of each row with a user key from an offset on, in order."""
         with self._explained(), self._guard:
-            return self._index.under(user_key, start)
+            found = self._index.under(user_key, start)
+        return self._sealing.opened(found)
+
+    def key_ids(self, user_key: int) -> list[Pair]:
+        """Return (ID of its key, payload) of each sealed row with a user key."""
+        with self._explained(), self._guard:
+            found = self._index.under(user_key, 0)
+        return self._sealing.key_ids(found)
+
+    @property
+    def seal(self) -> Seal | None:
+        """Seal of the payloads; None if they are not sealed."""
+        return self._sealing.seal
 
     def event(self, event_key: bytes) -> Pair | None:
         """Return (offset, payload) of the event with a key; None if its offset is unknown."""
@@ -142,7 +160,8 @@ class Tables:
             offset = self._index.offset_of(event_key)
             if offset is None:
                 return None
-            return cast("Pair", self._db.execute(_BLOCK, (offset, offset + 1, 1)).get)
+            found = cast("Pair", self._db.execute(_BLOCK, (offset, offset + 1, 1)).get)
+        return self._sealing.opened([found])[0]
 
     def mark(self, marker: Marker, end: int) -> None:
         """Hide the events of a user before the offset `end`, and count an erasure."""
@@ -163,6 +182,12 @@ class Tables:
         with self._guard:
             self._index.bury(events)
         self.erasures += erasures
+
+    def count_erasures(self, erasures: int) -> None:
+        """Set the number of erasures of a log that is written from another one."""
+        with self._transaction():
+            self._db.execute("UPDATE meta SET value = ? WHERE name = 'erasures'", (erasures,))
+        self.erasures = erasures
 
     def markers(self) -> list[tuple[Marker, int]]:
         """Return all markers, and the offset before which each hides events."""
@@ -218,7 +243,7 @@ class Tables:
                 expected = min(stop, start + size)
                 if len(rows) != expected - start:
                     raise Damaged(self._damage(f"offsets are missing in [{start}, {expected})"))
-                yield rows
+                yield self._sealing.opened(rows)
                 start = expected
         finally:
             if db is not self._db:
@@ -250,6 +275,7 @@ class Tables:
             self._index.close()
         with self._guard:
             self._db.close()
+        self._sealing.close()
 
     def _prepare(self) -> None:
         version = self._number("PRAGMA user_version")
@@ -265,17 +291,26 @@ class Tables:
             with self._db:
                 self._db.execute(_SCHEMA + SCHEMA)
                 self._db.pragma("user_version", VERSION)
+                unlocked = None if self._path is None else unlocked_beside(self._path)
+                if unlocked is not None:
+                    self._db.execute(_SEALED, (number_of(unlocked),))
         # The mode is stored in the file; set again because a copy may lack it.
         if not self._read_only:
             self._db.pragma("journal_mode", "wal")
         self.end = self._number("SELECT coalesce(max(offset) + 1, 0) FROM log")
         self.erasures = self._number("SELECT value FROM meta WHERE name = 'erasures'")
+        self.sealed = self._number("SELECT coalesce(max(value), 0) FROM meta WHERE name = 'sealed'")
+        self._sealing = PayloadSeal(self._path, self.sealed, read_only=self._read_only)
+        if not self._read_only:
+            _ = self.seal  # a wrong master key is an error now, not at the first read
         self.hidden = {marker.digest: end for marker, end in self.markers()}
         if not self._read_only:
             folder = None if self._path is None else runs_of(self._path)
             if 0 < version < VERSION:
                 convert(self._db, folder, self.end, version)
-            self._index = RunIndex(self._db, folder, self.end, self._transaction)
+            self._index = RunIndex(
+                self._db, folder, self.end, self._transaction, self._sealing.opened
+            )
 
     def _number(self, query: str) -> int:
         value = self._db.execute(query).get

@@ -12,6 +12,7 @@ from nearline.log.reader import LogReader
 from nearline.log.sqlite import SQLiteLog
 from nearline.log.writer import QUEUED_BYTES
 from nearline.schema import USER_RECORDS, Event, Record, UserRecord
+from nearline.schema.retention import Cutoffs
 
 # Of these, the file system or its permissions are the cause, not the program.
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
@@ -53,6 +54,11 @@ class UnwritableLog(LogReader):
     def erase_event(self, event_id: str) -> "Future[int]":
         """Refuse an erasure."""
         del event_id
+        raise self._refusal()
+
+    def erase_expired(self, user_id: str, cutoffs: Cutoffs) -> "Future[int]":
+        """Refuse an erasure."""
+        del user_id, cutoffs
         raise self._refusal()
 
     def known(self, event_ids: Sequence[str]) -> list[bool]:

@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field
 from threading import Condition, Thread
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.errors import Closed, Damaged
+from nearline.errors import Closed
 from nearline.log import tables as tables_module
 from nearline.log.base import Appendable, Appended, OnCommit, OnErase
 from nearline.log.block_codec import CodedBlock
@@ -21,100 +18,17 @@ from nearline.log.burials import (
     Marker,
     buried,
 )
-from nearline.log.codec import KEY_BYTES, Coded, decode
+from nearline.log.codec import KEY_BYTES, Coded
+from nearline.log.jobs import AppendJob, BlockJob, EraseJob, Left, WriteJob
 from nearline.log.queue import JobQueue
+from nearline.log.sealed_rows import destroying, sealed_block, sealed_rows
 from nearline.log.tables import Tables
-from nearline.schema import USER_RECORDS, Event, EventBlock, Record, StoredBlock, UserRecord
+from nearline.log.user_records import marked_records, split, user_records
+from nearline.schema import Record, StoredBlock, UserRecord
 
 GROUP_RECORDS = 10_000
 QUEUED_RECORDS = 100_000
 QUEUED_BYTES = 256_000_000
-
-
-@dataclass(frozen=True)
-class AppendJob:
-    """Job that stores records atomically; `coded` contains their encoded forms."""
-
-    records: Sequence[Appendable]
-    coded: Sequence[Coded]
-    future: "Future[Appended]" = field(default_factory=Future)
-    joins: bool = True
-
-    @property
-    def size(self) -> int:
-        """Number of records, at least 1, since an empty list is also a job in the queue."""
-        return len(self.records) or 1
-
-    @property
-    def bytes(self) -> int:
-        """Size of the encoded records."""
-        return sum(len(row.payload) for row in self.coded)
-
-
-@dataclass(frozen=True)
-class BlockJob:
-    """Job that stores a block of events atomically; `coded` is its encoded form."""
-
-    block: EventBlock
-    coded: CodedBlock
-    future: "Future[Appended]" = field(default_factory=Future)
-    joins: bool = False
-
-    @property
-    def size(self) -> int:
-        """Number of events, at least 1."""
-        return len(self.block) or 1
-
-    @property
-    def bytes(self) -> int:
-        """Size of the encoded events."""
-        return len(self.coded.payloads)
-
-
-# Records that name a user, with their offsets, in order.
-UserRecords = list[tuple[int, UserRecord]]
-
-
-class Known(NamedTuple):
-    """Records of a user that were read before the writer executes a job.
-
-    Attributes
-    ----------
-    events : list of (int, UserRecord)
-        All records of the user with their offsets, before the offset `end`.
-    end, erasures : int
-        End and number of erasures of the log before it was read.
-    """
-
-    events: list[tuple[int, UserRecord]]
-    end: int
-    erasures: int
-
-
-@dataclass(frozen=True)
-class EraseJob:
-    """A user to erase, or one event of a user.
-
-    `known` contains records of the user, which the writer then need not read.
-    """
-
-    user_id: str
-    event_id: str | None = None
-    known: Known | None = None
-    future: "Future[int]" = field(default_factory=Future)
-    size: int = 1
-    bytes: int = 0
-    joins: bool = False
-
-
-class Left(NamedTuple):
-    """Records of a user that remain, while the listener is called for an erasure."""
-
-    user_id: str
-    records: list[tuple[int, UserRecord]]
-
-
-WriteJob = AppendJob | BlockJob | EraseJob
 
 
 class Writer:
@@ -277,7 +191,7 @@ class Writer:
                 )
             )
         if rows:
-            self._tables.insert(rows)
+            self._tables.insert(sealed_rows(self._tables.seal, rows, stored))
         return stored, answers
 
     def _commit_block(self, job: BlockJob) -> tuple[StoredBlock, Appended]:
@@ -287,7 +201,7 @@ class Writer:
         if len(fresh) < len(block):
             block, coded = block.take(fresh), coded.take(fresh)
         if len(block):
-            self._tables.insert_block(coded)
+            self._tables.insert_block(sealed_block(self._tables.seal, coded, block))
         answer = Appended(
             accepted=len(block), duplicates=len(job.block) - len(block), offset=self._tables.end
         )
@@ -313,8 +227,9 @@ class Writer:
         The future is resolved when the burial is complete.
         """
         try:
+            future = destroying(self._tables, job)
             known = self._records_of(job)
-            events, kept = _split(known, job.event_id)
+            events, kept = split(known, job)
             marker, end = Marker.of(job.user_id), self._tables.end
             marked = len(events) > PIECE
             if marked:
@@ -337,7 +252,7 @@ class Writer:
             return
         finally:
             self.left = None
-        burial.wait_for(job.future, len(events))
+        burial.wait_for(future, len(events))
 
     def _records_of(self, job: EraseJob) -> list[tuple[int, UserRecord]]:
         """Return all records of the user of a job, in order."""
@@ -351,44 +266,6 @@ class Writer:
             f"the log stopped because its listener failed ({self._failure!r}); committed records "
             "are durable: close the store and open it again, which replays them"
         )
-
-
-def _split(records: UserRecords, event_id: str | None) -> tuple[UserRecords, UserRecords]:
-    """Return the records that an erasure removes, all of them for the ID None, and the others."""
-    if event_id is None:
-        return records, []
-    erased = [
-        pair for pair in records if isinstance(pair[1], Event) and pair[1].event_id == event_id
-    ]
-    offsets = {offset for offset, _ in erased}
-    return erased, [pair for pair in records if pair[0] not in offsets]
-
-
-def user_records(tables: Tables, user_id: str, start: int = 0) -> list[tuple[int, UserRecord]]:
-    """Return (offset, record) of all records that name a user from an offset on, in order.
-
-    Records that are being erased are left out.
-    """
-    records: list[tuple[int, UserRecord]] = []
-    marker = Marker.of(user_id)
-    start = max(start, tables.hidden.get(marker.digest, 0))
-    for offset, payload in tables.under(marker.user_key, start):
-        record = decode(offset, payload)
-        # Two users may have the same key.
-        if isinstance(record, USER_RECORDS) and record.user_id == user_id:
-            records.append((offset, record))
-    return records
-
-
-def marked_records(tables: Tables, marker: Marker, end: int) -> list[tuple[int, UserRecord]]:
-    """Return (offset, record) of those that a marker hides and that are not overwritten yet."""
-    records: list[tuple[int, UserRecord]] = []
-    for offset, payload in tables.under(marker.user_key):
-        with suppress(Damaged):  # a record that cannot be read does not prevent the others
-            record = decode(offset, payload)
-            if isinstance(record, USER_RECORDS) and offset < end and marker.covers(record):
-                records.append((offset, record))
-    return records
 
 
 def _fail(group: Sequence[WriteJob], error: BaseException) -> None:

@@ -4,6 +4,7 @@ import io
 import time
 import zipfile
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -16,14 +17,15 @@ from nearline.recommend.pipeline import answer
 from nearline.recommend.recent_lists import RecentList
 from nearline.recommend.tags import interest_tags
 from nearline.schema import Explanation, RecommendationRequest, UserRecord
+from nearline.served import ItemsSeen, Served
 
 LISTS, PROFILE, SERVED = "lists.json", "profile.json", "served.json"
 # Lists that were shown, the newest first, and items of each that are explained.
 MAX_LISTS, MAX_ITEMS = 50, 100
 _ABOUT = {
     PROFILE: "what follows from the records: attributes, interest tags, and what the user allows",
-    LISTS: "the list of now, and the last lists that this server showed, each item with the parts "
-    "that sum to its score at the time of this export",
+    LISTS: "the list of now, and the last lists that were shown, each item with the parts that sum "
+    "to its score at the time of this export",
     SERVED: "lists of the served log, as they were shown, and what was seen of them",
 }
 
@@ -33,7 +35,7 @@ def personal_data(
     records: Sequence[tuple[int, UserRecord]],
     shown: Sequence[tuple[str, RecentList]],
     view: View,
-    served: Sequence[object] = (),
+    served: Sequence[Served | ItemsSeen] = (),
 ) -> bytes:
     """Return a ZIP file with all records of a user, the profile and the lists.
 
@@ -43,7 +45,7 @@ def personal_data(
         All records that name the user.
     shown : sequence of (str, RecentList)
         IDs and items of the last lists of the user, the newest last.
-    served : sequence
+    served : sequence of Served or ItemsSeen
         Entries of the served log about the user.
 
     Raises
@@ -68,7 +70,7 @@ def personal_data(
         },
         **parts,
         PROFILE: _profile(user_id, view),
-        LISTS: _lists(user_id, shown, view),
+        LISTS: _lists(user_id, _last_lists(shown, served), view),
         SERVED: served,
     }
     return _zipped(documents, view.now)
@@ -86,7 +88,21 @@ def _profile(user_id: str, view: View) -> dict[str, Any]:
     }
 
 
-def _lists(user_id: str, shown: Sequence[tuple[str, RecentList]], view: View) -> dict[str, Any]:
+def _last_lists(
+    shown: Sequence[tuple[str, RecentList]], served: Sequence[Served | ItemsSeen]
+) -> dict[str, Sequence[str]]:
+    """Return items by list: those of this server, then further ones of the served log.
+
+    Both are in order of time, the newest first.
+    """
+    found: dict[str, Sequence[str]] = {name: one.item_ids for name, one in reversed(shown)}
+    lists = (entry for entry in served if isinstance(entry, Served))
+    for one in sorted(lists, key=lambda one: -one.timestamp):
+        found.setdefault(one.recommendation_id, one.item_ids)
+    return found
+
+
+def _lists(user_id: str, shown: dict[str, Sequence[str]], view: View) -> dict[str, Any]:
     known: dict[str, Explanation | None] = {}
 
     def lines(item_ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -103,8 +119,8 @@ def _lists(user_id: str, shown: Sequence[tuple[str, RecentList]], view: View) ->
 
     now = answer(RecommendationRequest(user_id=user_id), view)
     recent = [
-        {"recommendation_id": name, "items": lines(one.item_ids)}
-        for name, one in reversed(shown[-MAX_LISTS:])
+        {"recommendation_id": name, "items": lines(item_ids)}
+        for name, item_ids in islice(shown.items(), MAX_LISTS)
     ]
     return {"now": lines([line.item_id for line in now.items]), "shown": recent}
 

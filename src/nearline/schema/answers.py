@@ -177,18 +177,22 @@ class ErasureReceipt(Struct, frozen=True, kw_only=True):
         Keyed hash of the ID: the store can tell to whom the receipt belongs, nobody else.
     erased : int
         Number of erased records.
+    lists : int
+        Number of erased entries of the served log: lists, and what was seen of them.
     timestamp : float
         Unix seconds.
     offset, erasures : int
         Offset of the log, and number of erasures in it, after the erasure.
     nothing_left : bool
-        Whether log and state were found to have nothing about the user after the erasure.
+        Whether log, state and served log were found to have nothing about the user after the
+        erasure.
     token : str
         The receipt with a signature of the store.
     """
 
     user: str
     erased: int
+    lists: int
     timestamp: float
     offset: int
     erasures: int

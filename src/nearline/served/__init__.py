@@ -3,11 +3,12 @@
 from nearline.served.attribution import Attributed, Led, LoggedRow, attribute, logged_rows
 from nearline.served.log import ServedLog
 from nearline.served.report import ReportLine, ServedReport, make_report
-from nearline.served.rows import Served
+from nearline.served.rows import ItemsSeen, Served
 from nearline.served.segments import read_segments
 
 __all__ = [
     "Attributed",
+    "ItemsSeen",
     "Led",
     "LoggedRow",
     "ReportLine",

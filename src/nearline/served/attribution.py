@@ -82,6 +82,8 @@ class LoggedRow(NamedTuple):
         1 if the policy is deterministic.
     reward : float
         1 if the item had an event of the kinds that count, else 0.
+    explored : bool
+        Whether another item had a higher score at this position, given the lines above.
     """
 
     recommendation_id: str
@@ -93,6 +95,7 @@ class LoggedRow(NamedTuple):
     variant: str | None
     reward: float
     context: Mapping[str, Scalar] | None
+    explored: bool = False
 
 
 def kind_of(event: str) -> str:
@@ -158,6 +161,7 @@ def logged_rows(attributed: Iterable[Attributed], kinds: Iterable[str]) -> list[
                     served.teams[at] if served.teams else served.variant,
                     float(item_id in rewarded),
                     served.context,
+                    at in served.explored,
                 )
             )
     return rows

@@ -18,6 +18,7 @@ from nearline.served.rows import ItemsSeen, Served
 from nearline.served.segments import (
     FOLDER,
     SegmentWriter,
+    entries_of,
     erase_from,
     read_segments,
     segments_of,
@@ -97,8 +98,12 @@ class ServedLog:
         yield from (entry for entry in kept if entry.timestamp >= since)
 
     def of_user(self, user_id: str) -> list[Served | ItemsSeen]:
-        """Return all entries of a user."""
-        return [entry for entry in self.entries() if entry.user_id == user_id]
+        """Return all entries of a user, oldest first within a segment."""
+        self.flush()
+        found = [] if self.folder is None else list(entries_of(self.folder, user_id))
+        with self._writing:
+            kept = list(self._ring)
+        return [*found, *(entry for entry in kept if entry.user_id == user_id)]
 
     def flush(self) -> None:
         """Write the entries that wait. If that fails, a warning is logged and they are lost."""

@@ -106,6 +106,18 @@ def read_segments(folder: Path, since: float = 0.0) -> Iterator[Served | ItemsSe
         yield from entries_since(data, since)
 
 
+def entries_of(folder: Path, user_id: str) -> Iterator[Served | ItemsSeen]:
+    """Yield the entries of a user. Only segments in which the ID occurs are decoded."""
+    named = msgspec.json.encode(user_id)
+    for path in segments_of(folder):
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            continue  # removed meanwhile, because it is too old
+        if named in data:
+            yield from (entry for entry in entries_since(data, 0.0) if entry.user_id == user_id)
+
+
 def entries_since(data: bytes, since: float) -> Iterator[Served | ItemsSeen]:
     """Yield the entries of one segment from a time on."""
     lists: dict[str, Served] = {}

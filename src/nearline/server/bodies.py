@@ -276,7 +276,7 @@ class CritiquesOut(Struct, frozen=True, kw_only=True):
 class JobIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request for a background job; the fields after `kind` are for trainings."""
 
-    kind: Literal["train", "merge", "checkpoint", "embed"]
+    kind: Literal["train", "merge", "checkpoint", "embed", "retention"]
     seed: int = 0
     model: str | None = None
     settings: dict[str, Any] | None = None

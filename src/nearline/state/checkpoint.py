@@ -20,6 +20,7 @@ from nearline.errors import Damaged
 from nearline.kernels import counted_events
 from nearline.schema import Item
 from nearline.schema.histories import Histories
+from nearline.sealing import Seal
 from nearline.state.catalogue import CatalogueCopy, Vectors
 from nearline.state.changes import StateCopy
 from nearline.state.checkpoint_parts import MOST_EVENTS, Sections, check_sizes, check_types
@@ -62,7 +63,7 @@ class Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sections: list[tuple[str, str, int]]
 
 
-def save(state: State, path: Path, erasures: int) -> int:
+def save(state: State, path: Path, erasures: int, seal: Seal | None = None) -> int:
     """Write a checkpoint, which replaces an existing file, and return its offset.
 
     The write is atomic, and durable when the function returns. The lock of the state is held only
@@ -73,6 +74,8 @@ def save(state: State, path: Path, erasures: int) -> int:
     erasures : int
         Number of erasures that `state` includes, read before this call. If there is another
         erasure during the call, `load` rejects the file, so that it restores no erased user.
+    seal : Seal or None
+        Seal of the store, with which the whole file is sealed.
     """
     copy = state.copy()
     sections = _sections(copy)
@@ -86,7 +89,8 @@ def save(state: State, path: Path, erasures: int) -> int:
     temporary = _temporary(path)
     try:
         with temporary.open("wb") as file:
-            for part in _parts(header, sections):
+            parts = _parts(header, sections)
+            for part in parts if seal is None else seal.file(parts):
                 file.write(part)
             file.flush()
             os.fsync(file.fileno())
@@ -117,7 +121,9 @@ def remove_unfinished(path: Path) -> None:
     _temporary(path).unlink(missing_ok=True)
 
 
-def load(path: Path, config: StateConfig, erasures: int, end: int) -> State | None:
+def load(
+    path: Path, config: StateConfig, erasures: int, end: int, seal: Seal | None = None
+) -> State | None:
     """Read a checkpoint and return the state; None if there is no such file.
 
     Parameters
@@ -126,6 +132,8 @@ def load(path: Path, config: StateConfig, erasures: int, end: int) -> State | No
         Settings of the state, which must be equal to those of the checkpoint.
     erasures, end : int
         Number of erasures and end of the log.
+    seal : Seal or None
+        Seal of the store; None if the file is not sealed.
 
     Raises
     ------
@@ -137,8 +145,12 @@ def load(path: Path, config: StateConfig, erasures: int, end: int) -> State | No
     """
     try:
         data = memoryview(path.read_bytes())
+        if seal is not None:
+            data = seal.file_content(data)
     except FileNotFoundError:
         return None
+    except Damaged as error:
+        raise _refused(path, str(error)) from None
     header, sections = _read(data, path)
     if header.offset > end:
         raise AheadOfLog(path, header.offset, end)

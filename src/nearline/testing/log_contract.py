@@ -15,6 +15,7 @@ from threading import Event as Signal
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from nearline.errors import Closed
 from nearline.log.base import Appended, Log
@@ -54,6 +55,22 @@ class LogContract(LogRecordTests, LogCopyTests):
         assert log.events_of("a") == [(1, event("a", event_id="f"))]
         assert log.erasures == 1
         assert append(log, event("a", event_id="e")).accepted == 1
+
+    def test_expired_events_are_erased(self, log: Log) -> None:
+        """The oldest 500 of a user at once; others stay."""
+        listener = Listener()
+        log.listen(listener.on_commit, listener.on_erase)
+        old = [replace(event("a"), timestamp=1e9 + at) for at in range(501)]
+        newest = replace(event("a"), timestamp=2e9)
+        append(log, *old, newest, replace(old[0], event="buy"), replace(old[0], user_id="b"))
+        cutoffs = {"view": 1.5e9}
+        assert log.erase_expired("a", cutoffs).result(WAIT) == 500
+        assert [offset for offset, _ in log.records_of("a")] == [500, 501, 502]
+        assert log.erase_expired("a", cutoffs).result(WAIT) == 1
+        assert log.erase_expired("a", cutoffs).result(WAIT) == 0
+        assert log.erasures == 2
+        assert [offset for offset, _ in log.records_of("a")] == [501, 502]
+        assert isinstance(next(log.read(503))[1], Event)
 
     # The listener
 

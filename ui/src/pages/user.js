@@ -96,7 +96,7 @@ function Forget({ id, onDone }) {
     setErased((await call("DELETE", path`v1/users/${id}`)).erased);
     onDone();
   });
-  return html`<div class="actions">${erased !== null && html`<span class="good" role="status">${t("user.erased", { n: whole(erased) })}</span>`}
+  return html`<div class="actions"><a href=${link("privacy", id)}>${t("nav.privacy")}</a>${erased !== null && html`<span class="good" role="status">${t("user.erased", { n: whole(erased) })}</span>`}
     <button class="danger quiet" disabled=${busy} onClick=${() => setOpen(true)}>${t("user.forget")}</button>
     <${ErrorNote} error=${error} /><${Confirm} open=${open} title=${t("user.forget.title", { id })} action=${t("user.forget")} onYes=${forget} onNo=${() => setOpen(false)}>${t("user.forget.text")}<//></div>`;
 }

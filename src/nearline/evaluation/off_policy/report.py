@@ -183,10 +183,13 @@ def evaluate_log(
 def cascade_weights(log: LoggedRows, weight: Doubles) -> Doubles:
     """Multiply the weight of each row by those of the rows above it in its list: float64 [n]."""
     order = np.lexsort((log.position, log.cluster))
-    product = weight.copy()
+    product, above = weight.copy(), 1.0
     for before, at in pairwise(order.tolist()):
-        if log.cluster[before] == log.cluster[at]:
-            product[at] *= product[before]
+        if log.cluster[before] != log.cluster[at]:
+            above = 1.0
+        elif log.position[before] != log.position[at]:  # else the same list, served again
+            above = float(product[before])
+        product[at] *= above
     return product
 
 

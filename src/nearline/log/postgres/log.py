@@ -13,6 +13,7 @@ from nearline.common.signing import SECRET_BYTES
 from nearline.errors import Closed, InvalidInput, LogUnavailable, NearlineError
 from nearline.log.base import Appendable, Appended, Lease, OnCommit, OnErase, in_blocks
 from nearline.log.codec import decode, encode, event_key, kind_of, user_key
+from nearline.log.jobs import EraseJob
 from nearline.log.postgres import session
 from nearline.log.postgres.blocks import coded_rows, sum_of
 from nearline.log.postgres.connections import Connections
@@ -22,8 +23,10 @@ from nearline.log.postgres.session import Registration, prepare
 from nearline.log.postgres.target import PostgresTarget
 from nearline.log.postgres.threads import FollowingThreads
 from nearline.log.postgres.writer import PostgresAppend, PostgresWriter
-from nearline.log.writer import QUEUED_BYTES, EraseJob
+from nearline.log.user_records import records_to_erase
+from nearline.log.writer import QUEUED_BYTES
 from nearline.schema import USER_RECORDS, Event, EventBlock, Record, UserRecord, check_id
+from nearline.schema.retention import Cutoffs
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -162,6 +165,11 @@ class PostgresLog:
         check_id(event_id, "event_id")
         return self._erase(EraseJob("", event_id))
 
+    def erase_expired(self, user_id: str, cutoffs: Cutoffs) -> "Future[int]":
+        """Replace the oldest expired events of a user by tombstones; see `Log.erase_expired`."""
+        check_id(user_id, "user_id")
+        return self._erase(EraseJob(user_id, cutoffs=cutoffs))
+
     def _erase(self, job: EraseJob) -> "Future[int]":
         self._check_process()
         self._writer.submit(job)
@@ -174,7 +182,8 @@ class PostgresLog:
             found = db.execute(query, (event_key(job.event_id),), binary=True).fetchall()
             events = [(place, decode(place, payload)) for place, payload in found]
             return [at for at, r in events if isinstance(r, Event) and r.event_id == job.event_id]
-        return [place for place, _ in self._records_of(db, job.user_id)]
+        found_records = self._records_of(db, job.user_id)
+        return [place for place, _ in records_to_erase(found_records, job)]
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
         """Yield (offset, record), `Erased` included; see `SQLiteLog.read`."""
@@ -272,6 +281,11 @@ class PostgresLog:
         self._check_open()
         with PostgresReader(self._connections.target) as reader:
             reader.copy_to(path)
+
+    @property
+    def seal(self) -> None:
+        """None, since logs in PostgreSQL are not sealed."""
+        return
 
     @property
     def end(self) -> int:

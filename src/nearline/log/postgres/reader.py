@@ -34,6 +34,11 @@ class PostgresReader:
             raise
 
     @property
+    def seal(self) -> None:
+        """None, since logs in PostgreSQL are not sealed."""
+        return
+
+    @property
     def end(self) -> int:
         """End of the log when it was opened."""
         return self._head.end

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from nearline.errors import Closed, LogUnavailable
 from nearline.log.base import Appended, Lease
 from nearline.log.codec import Coded
+from nearline.log.jobs import AppendJob, EraseJob
 from nearline.log.postgres.connections import Connections
 from nearline.log.postgres.fold import Fold
 from nearline.log.postgres.session import Registration, head_of
 from nearline.log.queue import JobQueue
-from nearline.log.writer import GROUP_RECORDS, QUEUED_RECORDS, AppendJob, EraseJob
+from nearline.log.writer import GROUP_RECORDS, QUEUED_RECORDS
 from nearline.schema import EventBlock, Record, StoredBlock
 
 if TYPE_CHECKING:

@@ -62,7 +62,7 @@ from nearline.server.routes.rights import (
 )
 from nearline.server.routes.snapshots import list_snapshots, promote_snapshot, roll_back
 from nearline.server.routes.users import change_user, forget_user, get_user, put_user
-from nearline.server.routes.weights import get_weights, put_weights
+from nearline.server.routes.weights import get_weights, put_weights, reset_weights
 
 OPERATIONS = [index, dashboard, dashboard_part, livez, readyz, metrics, openapi, docs]
 V1 = [
@@ -118,6 +118,7 @@ V1 = [
     get_report,
     get_weights,
     put_weights,
+    reset_weights,
     list_namespaces,
     put_namespace,
     get_namespace,

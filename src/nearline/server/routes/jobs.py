@@ -27,7 +27,7 @@ async def submit_job(
         JobIn, Body(description="Kind of job, and the settings of a training.", examples=_JOBS)
     ],
 ) -> Job:
-    """Queue a training, a merge, a checkpoint or the encoding of texts as a background job."""
+    """Queue a background job: training, merge, checkpoint, encoding of texts or retention."""
     engine = engine_of(request)
     if data.kind == "train":
         # Checking the settings may import the model's libraries, so it runs in a thread.
@@ -38,7 +38,12 @@ async def submit_job(
         raise InvalidInput(
             "seed, model and settings are only for kind 'train'; omit them", field="kind"
         )
-    queue = {"merge": engine.merge, "checkpoint": engine.checkpoint, "embed": engine.embed}
+    queue = {
+        "merge": engine.merge,
+        "checkpoint": engine.checkpoint,
+        "embed": engine.embed,
+        "retention": engine.expire,
+    }
     return queue[data.kind]()
 
 

@@ -1,6 +1,7 @@
 """Routes for users: their attributes and history, and their erasure."""
 
 import asyncio
+from concurrent.futures import Future
 from typing import Annotated
 
 from litestar import delete, get, patch, put
@@ -60,8 +61,15 @@ async def forget_user(request: StrictRequest, user_id: UserId) -> Forgotten:
     app = app_context(request)
     engine = app.host.engine
     user_id = path_id(user_id, "user_id")
-    erased = await durable(lambda: engine.forget(user_id), slow=True)
+    lists = 0
+
+    def erase() -> Future[int]:
+        nonlocal lists
+        lists, records = engine.erase(user_id)
+        return records
+
+    erased = await durable(erase, slow=True)
     app.cache.drop_stale()
     app.preloader.forget(user_id)
-    receipt = await asyncio.to_thread(engine.erasure_receipt, user_id, erased)
+    receipt = await asyncio.to_thread(engine.erasure_receipt, user_id, erased, lists)
     return Forgotten(erased=erased, receipt=receipt)

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from litestar import get, put
+from litestar import delete, get, put
 from litestar.openapi.spec import Example
 from litestar.params import Body
 
@@ -34,3 +34,10 @@ async def put_weights(
     """Freeze the weights of relations, or let them follow the events again (`adapt`)."""
     engine = engine_of(request)
     return await durable(lambda: engine.queue_frozen(data.frozen))
+
+
+@delete("/weights", status_code=200, tags=["experiments"], opt={SCOPE: "admin"})
+async def reset_weights(request: StrictRequest) -> Appended:
+    """Return to the weights of relations that training found: all factors are 1 again."""
+    engine = engine_of(request)
+    return await durable(engine.queue_reset)
