@@ -16,7 +16,7 @@ from nearline.schema import Answer, RecommendationRequest
 from nearline.schema.exploration import check_explore
 from nearline.served import Attributed, Served
 from nearline.served.attribution import Led
-from nearline.served.outcomes import outcomes_of
+from nearline.served.outcomes import outcomes_of, sampled_weights
 from nearline.server import create_app
 from nearline.state import StateConfig
 
@@ -61,6 +61,7 @@ METHODS: list[dict[str, Any]] = [
     {"method": "softmax", "temperature": 0.5},
     {"method": "softmax", "temperature": 0.5, "rate": 0.1},
     {"method": "thompson"},
+    {"method": "lints"},
 ]
 
 
@@ -85,7 +86,9 @@ def test_lists_hold_still_and_change_with_the_window(
     clock.now += 3_600.0
     later = {user: ask(rec, user, scenario="try") for user in USERS}
     assert rec.stamp != stamp
-    if method["method"] != "thompson":  # which draws from nothing yet
+    if method["method"] == "lints":  # one relation decides all of these lists
+        assert any(one.parts for one in rec.served.entries() if isinstance(one, Served))
+    elif method["method"] != "thompson":  # which draws from nothing yet
         assert any(ids(later[user]) != ids(first[user]) for user in USERS)
         assert any(line.explored for answer in first.values() for line in answer.items)
     kept = [one for one in rec.served.entries() if isinstance(one, Served)]
@@ -187,11 +190,55 @@ def test_outcomes_count_showings_and_clicks() -> None:
     assert (alpha + beta).tolist() == pytest.approx([21.0, 21.0, 20.0, 20.0])
 
 
+def test_linear_thompson_sampling_learns_which_relation_is_opened() -> None:
+    listed = Served(
+        recommendation_id="r",
+        user_id="u",
+        timestamp=10.0,
+        item_ids=("a", "b"),
+        tiers=("personal", "personal"),
+        model="m",
+        offset=0,
+        parts={"x": (1.0, 0.0), "y": (0.0, 0.5)},
+    )
+    led = [Led("click", "b", None, 11.0)]
+    known = {"a": 0, "b": 1}
+    # 100 lists: the rate is (100 + 5) / (200 + 100), the prior's precision 4 * .65 / .35.
+    found = outcomes_of([Attributed(listed, led, None)] * 100, 2, known.get, 20.0, ("x", "y", "z"))
+    assert found.linear is not None
+    rate, prior = 0.35, 4 * 0.65 / 0.35
+    assert found.rate == pytest.approx(rate)
+    mean = [-100 * rate / (prior + 100), 100 * 0.5 * (1 - rate / 2) / (prior + 25), 0.0]
+    assert found.linear.mean.tolist() == pytest.approx(mean)
+    rng = np.random.default_rng(1)
+    weights = sampled_weights(found, ("x", "y", "z"), 4_000, rng)
+    assert weights.mean(axis=0) == pytest.approx(1 + np.array(mean) / rate, abs=0.05)
+    for unknown in (None, found):  # other relations: as trained, give or take a half
+        weights = sampled_weights(unknown, ("x", "q"), 4_000, rng)
+        assert weights.mean(axis=0) == pytest.approx([1.0, 1.0], abs=0.05)
+        assert weights.std(axis=0) == pytest.approx([0.5, 0.5], abs=0.05)
+
+
+def test_parts_of_served_lines_sum_to_relative_scores(rec: nl.Recommender) -> None:
+    rec.put_scenario("try", k=5, explore={"method": "lints"})
+    answer = ask(rec, "u1", scenario="try")
+    (served,) = (one for one in rec.served.entries() if isinstance(one, Served))
+    assert set(served.parts) == set(rec.weights().trained)
+    for at, line in enumerate(answer.items):
+        if line.tier == "personal":
+            total = sum(part[at] for part in served.parts.values())
+            assert total == pytest.approx(line.score / answer.items[0].score, abs=1e-4)
+    rec.put_scenario("try", k=5, explore={"method": "softmax"})
+    ask(rec, "u1", scenario="try")
+    assert [one.parts for one in rec.served.entries() if isinstance(one, Served)][1] == {}
+
+
 @pytest.mark.parametrize(
     "value",
     [
         3,
         {"method": "none"},
+        {"method": "lints", "keep_top": 0},
         {"rate": 1.5},
         {"rate": float("nan")},
         {"rate": "much"},

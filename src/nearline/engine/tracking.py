@@ -3,9 +3,15 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nearline.engine.impressions import ImpressionMethods
+from nearline.models.capabilities import AdaptsWeights
+from nearline.recommend.exploration import relative_parts
+from nearline.recommend.pipeline import history_of
 from nearline.recommend.scenarios import resolved
 from nearline.schema import DAY, Answer, RecommendationRequest, check_id
+from nearline.schema.exploration import LINTS
 from nearline.schema.times import parse_time
 from nearline.served import Attributed, Served, ServedReport, attribute, make_report
 from nearline.served.attribution import GREEDY
@@ -122,7 +128,9 @@ class TrackingMethods(ImpressionMethods):
         at = float(self._clock() // definitions.window * definitions.window)
         if self._current.outcomes is None or self._current.outcomes.at != at:
             found = self.attributed(at - OUTCOME_DAYS * DAY)
-            known = outcomes_of(found, state.items.slots, state.items.get, at)
+            model = self._current.serving().model
+            relations = tuple(model.trained_weights()) if isinstance(model, AdaptsWeights) else ()
+            known = outcomes_of(found, state.items.slots, state.items.get, at, relations)
             self._current.outcomes = known
 
     def _every_minute(self) -> None:
@@ -164,4 +172,22 @@ class TrackingMethods(ImpressionMethods):
             if any(line.variant for line in lines)
             else (),
             context=request.context,
+            parts=self._parts(request, answer) if answer.policy == LINTS else {},
         )
+
+    def _parts(
+        self, request: RecommendationRequest, answer: Answer
+    ) -> dict[str, tuple[float, ...]]:
+        """Return the parts of the lines, from which linear Thompson sampling learns."""
+        view = self._view()
+        if answer.model != view.model_id:  # of a variant, or promoted meanwhile
+            return {}
+        history, _ = history_of(request, view)
+        indices = (view.state.items.get(line.item_id) for line in answer.items)
+        items = np.array([-1 if at is None else at for at in indices], dtype=np.int32)
+        found = relative_parts(history, items, view.model)
+        if found is None:
+            return {}
+        names, parts = found
+        rows = parts.T.round(6).tolist()
+        return {name: tuple(row) for name, row in zip(names, rows, strict=True)}

@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 
 from nearline.data import Histories
 from nearline.kernels.exploration import Draw, sampled_list, softmax_list
+from nearline.models.base import Model
+from nearline.models.capabilities import AdaptsWeights
 from nearline.recommend.lists import Chance, Draws, Lists, Query, View
 from nearline.schema import DAY, ListOptions
-from nearline.schema.exploration import SOFTMAX, THOMPSON, Explore, explore_of
+from nearline.schema.exploration import LEARNING, LINTS, SOFTMAX, THOMPSON, Explore, explore_of
+from nearline.served.outcomes import sampled_weights
 
 Scores = NDArray[np.float64]
 
@@ -38,7 +41,7 @@ def draws_of(
     settings = explore_of(options.explore or {})
     key = b"" if view.signer is None else view.signer.secret
     window = int(view.now // settings.window)
-    at = 0.0 if view.outcomes is None or settings.method != THOMPSON else view.outcomes.at
+    at = 0.0 if view.outcomes is None or settings.method not in LEARNING else view.outcomes.at
     draws = []
     for row in range(len(histories)):
         user_id = None if user_ids is None else user_ids[row]
@@ -57,6 +60,7 @@ def explore(lists: Lists, query: Query) -> Lists:
         return lists
     settings, k = explore_of(query.options.explore), query.k
     drawn = Lists.empty(len(lists.items), k)
+    linear = settings.method == LINTS
     for row, draws in enumerate(query.draws):
         size = int(np.count_nonzero(lists.items[row] >= 0))
         items = lists.items[row, : min(size, max(settings.candidates, k))]
@@ -66,7 +70,10 @@ def explore(lists: Lists, query: Query) -> Lists:
             items, scores = _with_new(items, scores, row, query, settings)
         if not len(items):
             continue
-        draw = _drawn(items, scores, len(items) - n_old, k, settings, draws.seed, query.view)
+        values = _linear_values(items, row, query, draws.seed) if linear else None
+        draw = _drawn(
+            items, scores, len(items) - n_old, k, settings, draws.seed, query.view, values
+        )
         n = len(draw.order)
         drawn.items[row, :n], drawn.scores[row, :n] = items[draw.order], scores[draw.order]
         drawn.tiers[row, :n] = query.tier
@@ -89,8 +96,12 @@ def _drawn(
     settings: Explore,
     seed: int,
     view: View,
+    values: Scores | None,
 ) -> Draw:
-    """Draw a list; the last `n_new` of the items are new ones."""
+    """Draw a list; the last `n_new` of the items are new ones.
+
+    `values` are samples of what items are worth, if the method has drawn them.
+    """
     largest = float(np.abs(scores).max())
     relative = scores / largest if largest else scores
     keep = settings.keep_top
@@ -100,6 +111,8 @@ def _drawn(
     rng = np.random.default_rng(seed)
     if settings.method == SOFTMAX:
         samples = relative / settings.temperature + rng.gumbel(size=(SAMPLES, len(items)))
+    elif values is not None:
+        samples = values
     elif settings.method == THOMPSON and view.outcomes is not None:
         alpha, beta = view.outcomes.of(items)
         samples = relative * rng.beta(alpha, beta, size=(SAMPLES, len(items))) / view.outcomes.rate
@@ -109,6 +122,41 @@ def _drawn(
         first = round(SAMPLES * settings.new)
         samples[:first, -n_new:] = FIRST + rng.random((first, n_new))
     return sampled_list(relative, samples, k, floor=settings.rate, keep_top=keep, seed=seed)
+
+
+def relative_parts(
+    history: Histories, items: NDArray[np.int32], model: Model
+) -> tuple[tuple[str, ...], Scores] | None:
+    """Return what each relation adds to the scores of items, divided by the largest score.
+
+    Returns
+    -------
+    (tuple of str, float64 [n, relations]) or None
+        Names of the relations and parts; None if the model is no sum over relations, or no item has
+        a positive score.
+    """
+    if not isinstance(model, AdaptsWeights):
+        return None
+    names = tuple(model.trained_weights())
+    parts = np.zeros((len(items), len(names)))
+    known = (items >= 0) & (items < model.n_items)
+    if known.any():
+        factors = np.array([model.factors.get(name, 1.0) for name in names])
+        parts[known] = model.relation_parts(history, items[known]) * factors
+    largest = float(parts.sum(axis=1).max(initial=0.0))
+    return (names, parts / largest) if largest > 0.0 else None
+
+
+def _linear_values(items: NDArray[np.int32], row: int, query: Query, seed: int) -> Scores | None:
+    """Return samples of scores with other weights of relations: float64 [SAMPLES, n]."""
+    history = query.histories.select(np.array([row]))
+    found = relative_parts(history, items, query.view.model)
+    if found is None:
+        return None
+    names, parts = found
+    weights = sampled_weights(query.view.outcomes, names, SAMPLES, np.random.default_rng(seed))
+    values = weights @ parts.T
+    return values if query.factors is None else values * query.factors[items]
 
 
 def _with_new(

@@ -10,8 +10,10 @@ from msgspec import Struct
 from nearline.errors import InvalidInput
 from nearline.schema.arguments import plain
 
-EPSILON, SOFTMAX, THOMPSON = "epsilon", "softmax", "thompson"
-POLICIES = (EPSILON, SOFTMAX, THOMPSON)
+EPSILON, SOFTMAX, THOMPSON, LINTS = "epsilon", "softmax", "thompson", "lints"
+POLICIES = (EPSILON, SOFTMAX, THOMPSON, LINTS)
+# Methods that learn from what lists led to.
+LEARNING = (THOMPSON, LINTS)
 
 
 class Explore(Struct, frozen=True, kw_only=True):
@@ -23,7 +25,9 @@ class Explore(Struct, frozen=True, kw_only=True):
         "epsilon": with the probability `rate`, a place has any candidate instead of the best.
         "softmax": candidates are drawn with probabilities proportional to
         ``exp(score / largest score / temperature)``. "thompson": scores are multiplied by samples
-        of the items' relative click-through, whose posteriors come from the served log.
+        of the items' relative click-through, whose posteriors come from the served log. "lints":
+        the weights of the score's relations are samples of the posterior of a linear model of the
+        click-through.
     rate : float
         Probability of `epsilon`; for the other methods 0 by default, a floor of all probabilities.
     temperature : float
@@ -90,6 +94,12 @@ def check_explore(value: object) -> dict[str, Any]:
     if method not in POLICIES:
         raise InvalidInput(
             f"explore['method'] is {method!r:.50}; it must be one of {', '.join(POLICIES)}",
+            field="explore",
+        )
+    if method == LINTS and found.get("keep_top", 1) < 1:
+        raise InvalidInput(
+            "explore['keep_top'] is 0; with the method lints it must be at least 1, since the "
+            "first line sets the scale of the parts that are learned from",
             field="explore",
         )
     if method == EPSILON:

@@ -148,8 +148,8 @@ class ListOptions(ItemOptions, frozen=True, kw_only=True, forbid_unknown_fields=
     explore: Annotated[
         dict[str, str | float] | None,
         Meta(
-            description="Draw places of the list instead of ranking: method (epsilon, softmax or "
-            "thompson), rate, temperature, keep_top, candidates, new, new_days, window.",
+            description="Draw places of the list instead of ranking: method (epsilon, softmax, "
+            "thompson or lints), rate, temperature, keep_top, candidates, new, new_days, window.",
             examples=[{"method": "epsilon", "rate": 0.1}],
         ),
     ] = None

@@ -1,11 +1,13 @@
 """What items led to: how often each was shown and opened, for exploration."""
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.kernels.posteriors import LinearPosterior
 from nearline.served.attribution import CLICKS, Attributed
 
 # Showings and click-through of the prior that all items share.
@@ -24,12 +26,18 @@ class ItemOutcomes(NamedTuple):
         By index of the item.
     rate : float
         Click-through of all items.
+    relations : tuple of str
+        Relations of the score, for linear Thompson sampling.
+    linear : LinearPosterior or None
+        Posterior of how much more a part of each relation is worth than of the average one.
     """
 
     at: float
     shown: NDArray[np.float64]
     clicked: NDArray[np.float64]
     rate: float
+    relations: tuple[str, ...] = ()
+    linear: LinearPosterior | None = None
 
     def of(self, items: NDArray[np.int32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the parameters of the Beta posterior of the click-through of items."""
@@ -45,14 +53,25 @@ def outcomes_of(
     n_items: int,
     index_of: Callable[[str], int | None],
     at: float,
+    relations: Sequence[str] = (),
 ) -> ItemOutcomes:
-    """Count what items led to in lists that were served before a time (Unix seconds)."""
+    """Count what items led to in lists that were served before a time (Unix seconds).
+
+    `relations` are those of the active model, for linear Thompson sampling.
+    """
+    features, rewards = list[list[float]](), list[float]()
     shown, clicked = np.zeros(n_items), np.zeros(n_items)
     for one in attributed:
         if one.served.timestamp >= at:
             continue
         hits = {led.item_id for led in one.outcomes if led.kind in CLICKS and led.timestamp < at}
-        for _, item_id in one.shown:
+        parts = one.served.parts
+        for place, item_id in one.shown:
+            if parts and relations:
+                features.append(
+                    [parts[name][place] if name in parts else 0.0 for name in relations]
+                )
+                rewards.append(float(item_id in hits))
             index = index_of(item_id)
             if index is not None and index < n_items:
                 shown[index] += 1.0
@@ -60,4 +79,32 @@ def outcomes_of(
     total = float(shown.sum())
     # As if the default rate had been seen a hundred times.
     rate = (float(clicked.sum()) + 100.0 * DEFAULT_RATE) / (total + 100.0)
-    return ItemOutcomes(at, shown, clicked, min(max(rate, 1e-4), 0.9))
+    rate = min(max(rate, 1e-4), 0.9)
+    linear = None
+    if features:
+        linear = linear_prior(len(relations), rate)
+        x = np.array(features)
+        linear.update(x, np.array(rewards) - rate * x.sum(axis=1))
+    return ItemOutcomes(at, shown, clicked, rate, tuple(relations), linear)
+
+
+def linear_prior(n_relations: int, rate: float) -> LinearPosterior:
+    """Return the prior: weights as trained, times the click-through, give or take a half.
+
+    The noise has the variance rate (1 - rate), so this precision makes the standard deviation of a
+    weight rate / 2.
+    """
+    return LinearPosterior(n_relations, prior=4.0 * (1.0 - rate) / rate)
+
+
+def sampled_weights(
+    outcomes: ItemOutcomes | None, relations: Sequence[str], m: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Draw weights of relations, relative to the trained ones: float64 [m, relations]."""
+    rate = DEFAULT_RATE if outcomes is None else outcomes.rate
+    linear = None
+    if outcomes is not None and outcomes.relations == tuple(relations):
+        linear = outcomes.linear
+    if linear is None:
+        linear = linear_prior(len(relations), rate)
+    return 1.0 + linear.samples(m, rng, scale=math.sqrt(rate * (1.0 - rate))) / rate

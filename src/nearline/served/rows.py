@@ -45,6 +45,9 @@ class Served(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="list", 
         Variant to which each item counts, if two variants are interleaved; else empty.
     context : dict or None
         Context of the request.
+    parts : dict of str to tuple of float
+        What each relation added to the score of each item, divided by the largest score; empty
+        unless the policy learns from it.
     """
 
     recommendation_id: str
@@ -61,6 +64,7 @@ class Served(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="list", 
     experiments: dict[str, str] = {}
     teams: tuple[str, ...] = ()
     context: dict[str, Scalar] | None = None
+    parts: dict[str, tuple[float, ...]] = {}
 
     @property
     def variant(self) -> str | None:

@@ -16,7 +16,7 @@ from nearline.schema.definitions import (
     scenario_of,
 )
 from nearline.schema.experiments import EXPERIMENT, Experiment, experiment_of
-from nearline.schema.exploration import THOMPSON, explore_of
+from nearline.schema.exploration import LEARNING, explore_of
 
 # Names that were removed; so many are remembered, the oldest are forgotten first.
 MAX_REMOVED = 1_000
@@ -162,4 +162,4 @@ class Definitions:
             explored += [one.settings.get("explore") for one in experiment.variants.values()]
         found = [explore_of(value) for value in explored if value]
         self.window = math.gcd(*(one.window for one in found))
-        self.samples_outcomes = any(one.method == THOMPSON for one in found)
+        self.samples_outcomes = any(one.method in LEARNING for one in found)
