@@ -176,6 +176,7 @@ def test_the_openapi_document_has_the_parameters_of_today() -> None:
         "max_shown",
         "rotation",
         "explore",
+        "profiling",
         "filter",
         "boost",
         "min_score",

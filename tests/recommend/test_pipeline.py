@@ -216,6 +216,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "max_shown": st.none() | st.fixed_dictionaries({"times": st.floats(1, 9)}),
     "rotation": st.none() | st.floats(0, 1),
     "explore": st.none() | st.dictionaries(st.text(max_size=2), st.floats(0, 1), max_size=2),
+    "profiling": st.none() | st.booleans(),
     "track": st.none() | st.booleans(),
     "cursor": st.none() | st.text(max_size=3),
     "scenario": st.none() | st.text(max_size=3),

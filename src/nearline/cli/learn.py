@@ -80,12 +80,14 @@ def import_(
     from nearline.common.compiler_cache import is_empty
     from nearline.data import read_interactions, read_items, read_table, without_item_fields
     from nearline.engine import Recommender
+    from nearline.ingest.portable import is_export
 
     if file is None and items_file is None and users_file is None:
         raise click.UsageError(
             "Nothing to import: name a FILE of interactions, --items, --users, or several of these."
         )
-    if file is not None and file.suffix.lower() == ".zip":
+    # Other archives are refused by the reader of tables.
+    if file is not None and file.suffix.lower() == ".zip" and is_export(file):
         if items_file is not None or users_file is not None or columns:
             raise click.UsageError("A .zip file is the export of a user and is imported alone.")
         _import_user(file, store, as_json=as_json)
@@ -280,12 +282,12 @@ def train(
 
 def _import_user(file: Path, store: Path, *, as_json: bool) -> None:
     from nearline.engine import Recommender
-    from nearline.errors import DataNotFound
+    from nearline.ingest.portable import read_export
 
-    if not file.is_file():
-        raise DataNotFound(f"there is no file {file}; name the export of a user")
+    content = file.read_bytes()
+    read_export(content, now=time.time())  # before the store is created
     with Recommender(store, config=command_config(store)) as engine:
-        found = engine.import_user(file)
+        found = engine.import_user(content)
     if as_json:
         write_json(found._asdict())
         return

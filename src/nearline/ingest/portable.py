@@ -4,6 +4,7 @@ import io
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -99,6 +100,15 @@ def import_user(log: Log, state: State, content: bytes, *, now: float) -> Import
     stored = log.append(new).result() if new else None
     accepted = 0 if stored is None else stored.accepted
     return ImportedUser(user_id, accepted, len(records) - accepted)
+
+
+def is_export(path: Path) -> bool:
+    """Return whether a file is a ZIP file with the manifest of an export."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return MANIFEST in file.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False
 
 
 def read_export(content: bytes, *, now: float) -> tuple[str, list[UserRecord]]:
