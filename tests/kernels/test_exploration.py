@@ -15,6 +15,9 @@ from nearline.kernels.exploration import (
     softmax_list,
 )
 
+# The generator of random numbers overflows on purpose; NumPy warns only if the JIT is disabled.
+pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered")
+
 SCORES = np.array([0.3, 2.0, -1.0, 0.3, 1.1, 0.0])
 SAMPLES = np.random.default_rng(3).normal(SCORES, 1.0, (16, 6))
 
