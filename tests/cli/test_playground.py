@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import httpx
+import pytest
 from tests.cli.running import WAIT, run, started
 from tests.server.serving import free_port, wait_until_ready
 
@@ -45,8 +46,14 @@ def test_the_user_of_the_tour_has_reasons() -> None:
     assert tour_url(80, None) == "http://127.0.0.1:80/ui#/tour"
 
 
-def test_no_browser_without_a_person() -> None:
-    open_browser("http://127.0.0.1:1/ui")  # standard output is not a terminal
+def test_no_browser_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    open_browser("http://127.0.0.1:1/ui")
+    assert opened == []
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    open_browser("http://127.0.0.1:1/ui")
+    assert opened == ["http://127.0.0.1:1/ui"]
 
 
 def test_a_missing_file_is_reported() -> None:

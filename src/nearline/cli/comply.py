@@ -31,7 +31,7 @@ _WORDS = {True: "passed", False: "FAILED", None: "yours to decide"}
 )
 @json_option
 def comply(store: Path, page: Path | None, as_json: bool) -> None:
-    """Check what a store does for the rights of people and for security; it is no legal advice.
+    """Check what a store does for the rights of people and for security; it is not legal advice.
 
     Checks that change data run in memory with a made-up user. The exit code is 1 if one failed.
     """
@@ -60,7 +60,7 @@ def _page(found: "ComplianceReport") -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f"<title>Compliance report</title><style>{_STYLE}</style></head><body>"
-        "<h1>Compliance report</h1><p>This report is no legal advice.</p><table><thead><tr>"
+        "<h1>Compliance report</h1><p>This report is not legal advice.</p><table><thead><tr>"
         "<th>Duty</th><th>Law</th><th>Call</th><th>Result</th><th>Found</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></body></html>\n"
     )

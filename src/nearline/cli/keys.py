@@ -63,8 +63,8 @@ def keys() -> None:
 @click.option(
     "--publishable",
     is_flag=True,
-    help="Make a key that browsers may know: it reads lists of items, and those of the user whom a "
-    "signed token names.",
+    help="Create a key for browsers, which is not secret: it can read lists of items, and the "
+    "lists of the user whom a signed token names.",
 )
 @click.option(
     "--origin",

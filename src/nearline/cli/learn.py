@@ -238,7 +238,7 @@ def train(
     config = command_config(store, weights=weights, **given)
     config.new_model()  # report a wrong name before the store is opened
     call = 'POST /v1/jobs {"kind": "train"}'
-    # The model that is replaced need not learn what came since its training.
+    # The serving model is replaced, so it does not have to learn the newest events.
     config = changed(config, online=False)
     with open_store(store, config, call=call) as engine, progress_bars() as progress:
         engine.fit(seed=seed, on=on, progress=progress)

@@ -45,7 +45,7 @@ class ComplianceCheck(Struct, frozen=True, kw_only=True):
 
 
 class ComplianceReport(Struct, frozen=True, kw_only=True):
-    """All checks, and whether none failed. It is no legal advice."""
+    """All checks, and whether none failed. It is not legal advice."""
 
     passed: bool
     checks: tuple[ComplianceCheck, ...]

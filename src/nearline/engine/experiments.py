@@ -18,7 +18,7 @@ from nearline.recommend.scenarios import check_definition
 from nearline.schema import Defined, check_id
 from nearline.schema.experiments import EXPERIMENT, Experiment, experiment_of
 
-# Fields whose change makes another experiment of it, whose results begin anew.
+# A change of one of these fields starts the experiment, and its results, again.
 _DECISIVE = ("variants", "seed", "coverage", "holdout", "layer", "scenario", "mode")
 
 

@@ -1,5 +1,6 @@
 """Interfaces of logs. `nearline.testing.log_contract` contains tests that each log must pass."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from itertools import islice
@@ -8,6 +9,7 @@ from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 from msgspec import Struct
 
+from nearline.errors import Closed
 from nearline.schema import CatalogueRecord, DefinitionRecord, Event, Record, UserRecord
 from nearline.schema.retention import Cutoffs
 from nearline.sealing import Seal
@@ -241,3 +243,13 @@ def in_blocks(records: Iterable[tuple[int, Record]]) -> Iterator[list[tuple[int,
     rest = iter(records)
     while block := list(islice(rest, REPLAY_BLOCK)):
         yield block
+
+
+def check_process(opened_by: int) -> None:
+    """Raise `Closed` in a process that was forked from the one that opened a log."""
+    # The threads of the log do not exist there, and SQLite forbids its use.
+    if opened_by != os.getpid():
+        raise Closed(
+            f"the log was opened by process {opened_by}, from which this one was forked; "
+            "open the store in the process that uses it"
+        )

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Self
 
 from nearline.errors import Closed, InvalidInput
-from nearline.log.base import Appendable, Appended, OnCommit, OnErase, in_blocks
+from nearline.log.base import Appendable, Appended, OnCommit, OnErase, check_process, in_blocks
 from nearline.log.block_codec import encode_block
 from nearline.log.burials import payloads_of, without_erased
 from nearline.log.codec import decode, encode, event_key
@@ -333,12 +333,7 @@ class SQLiteLog:
         self.close()
 
     def _check_process(self) -> None:
-        # The threads of the log do not exist in a fork, and SQLite forbids its use there.
-        if self._process != os.getpid():
-            raise Closed(
-                f"the log was opened by process {self._process}, from which this one was forked; "
-                "open the store in the process that uses it"
-            )
+        check_process(self._process)
 
     def _check_open(self) -> None:
         self._check_process()

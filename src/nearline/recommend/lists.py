@@ -27,7 +27,7 @@ PERSONAL, SESSION, PREFERENCES, ATTRIBUTES, CONTEXT, TRENDING, POPULAR, PINNED =
 NO_MODELS: Mapping[str, Model] = MappingProxyType({})
 
 
-# Stands for a user about whom nothing is known. It is no valid ID.
+# Stands for a user without any history. It is not a valid ID.
 STRANGER = ""
 
 

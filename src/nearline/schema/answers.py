@@ -174,7 +174,7 @@ class ErasureReceipt(Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     user : str
-        Keyed hash of the ID: the store can tell to whom the receipt belongs, nobody else.
+        Keyed hash of the ID, so that only the store can tell which user the receipt is about.
     erased : int
         Number of erased records.
     lists : int

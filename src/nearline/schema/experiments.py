@@ -66,7 +66,7 @@ class Layer(
 
 
 class Guardrail(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A condition that stops an experiment: a variant is surely worse than the control."""
+    """A condition that stops an experiment: a variant is significantly worse than the control."""
 
     metric: Annotated[str, Meta(description="Kind of event, such as purchase.")] = "purchase"
     worst: Annotated[

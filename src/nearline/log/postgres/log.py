@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from nearline.common.signing import SECRET_BYTES
 from nearline.errors import Closed, InvalidInput, LogUnavailable, NearlineError
-from nearline.log.base import Appendable, Appended, Lease, OnCommit, OnErase, in_blocks
+from nearline.log.base import (
+    Appendable,
+    Appended,
+    Lease,
+    OnCommit,
+    OnErase,
+    check_process,
+    in_blocks,
+)
 from nearline.log.codec import decode, encode, event_key, kind_of, user_key
 from nearline.log.jobs import EraseJob
 from nearline.log.postgres import session
@@ -348,12 +356,7 @@ class PostgresLog:
             self._check_open()
 
     def _check_process(self) -> None:
-        # The threads of the log do not exist in a fork.
-        if self._process != os.getpid():
-            raise Closed(
-                f"the log was opened by process {self._process}, from which this one was forked; "
-                "open the store in the process that uses it"
-            )
+        check_process(self._process)
 
     def _check_open(self) -> None:
         self._check_process()

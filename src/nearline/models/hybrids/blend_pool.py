@@ -1,4 +1,4 @@
-"""Candidates of the users for whom the weights of a blend are evaluated, scored by all parts."""
+"""Candidates of held-out users, scored by each part of a blend, to evaluate its weights."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,7 +19,7 @@ BLOCK_BYTES = 1 << 26
 
 
 class HeldOutUsers(NamedTuple):
-    """Users for whom weights are evaluated.
+    """Held-out users, on whom the weights of a blend are evaluated.
 
     Attributes
     ----------
