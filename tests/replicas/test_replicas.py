@@ -30,7 +30,7 @@ def test_replicas_are_equal_to_a_single_server(replica: OpenReplica) -> None:
     first, second, third = replica("a"), replica("b"), replica("c")
     fill(first, second, third)
     first.put_item("i1", title="green tea")
-    second.delete_item("i2")
+    second.delete_item("i2").result(WAIT)
     same_offset(first, second, third)
     records = [record for _, record in log_of(first).read()]
     third.forget("u3").result(WAIT)

@@ -31,6 +31,25 @@ def announce(line):
 """
 
 
+ABANDONED = """
+import logging, os, signal, sys, threading
+from nearline import Recommender
+from nearline.server import run
+returned, logged = threading.Event(), threading.Event()
+def open_engine():
+    returned.wait()
+    logging.getLogger("nearline").warning("still opening")
+    logged.set()
+    return Recommender(sys.argv[1])
+def announce(line):
+    os.kill(os.getpid(), signal.SIGTERM)
+assert not run.serve(open_engine, port=int(sys.argv[2]), announce=announce)
+returned.set()
+logged.wait()
+os._exit(0)
+"""
+
+
 def lines_of(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
@@ -40,20 +59,21 @@ def test_records_warnings_and_errors_of_threads_become_lines(
 ) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     stream = io.StringIO()
-    with everything_as_json(JsonLog(stream, lambda: 0.0)):
-        logging.getLogger("library").warning("careful: %s", "x")
-        logging.getLogger("library").info("not shown")
-        try:
-            json.loads("{}")["k"]
-        except KeyError:
-            logging.getLogger("library").exception("failed")
-        logging.getLogger("library").error("%d", "no number")
-        with warnings.catch_warnings():
-            warnings.simplefilter("always")
-            warnings.showwarning("old", DeprecationWarning, "file.py", 3)
-        thread = threading.Thread(target=lambda: [][0])
-        thread.start()
-        thread.join()
+    restore = everything_as_json(JsonLog(stream, lambda: 0.0))
+    logging.getLogger("library").warning("careful: %s", "x")
+    logging.getLogger("library").info("not shown")
+    try:
+        json.loads("{}")["k"]
+    except KeyError:
+        logging.getLogger("library").exception("failed")
+    logging.getLogger("library").error("%d", "no number")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning("old", DeprecationWarning, "file.py", 3)
+    thread = threading.Thread(target=lambda: [][0])
+    thread.start()
+    thread.join()
+    restore()
     first, second, third, fourth, fifth = lines_of(stream.getvalue())
     assert (first["level"], first["message"], first["logger"]) == (
         "warning",
@@ -105,6 +125,13 @@ def test_a_checkpoint_that_is_ignored_is_reported_as_json(tmp_path: Path) -> Non
         _, rest = process.communicate(timeout=WAIT)
     lines += lines_of(rest)
     assert any("the checkpoint is ignored" in line["message"] for line in lines)
+
+
+def test_an_opening_that_outlives_the_server_is_reported_as_json(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ABANDONED, str(tmp_path / "store"), str(free_port())]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=WAIT)
+    assert result.returncode == 0, result.stderr
+    assert "still opening" in [line["message"] for line in lines_of(result.stderr)]
 
 
 @pytest.mark.parametrize("arguments", [("--host", "0.0.0.0"), ("--host", "no.such.name")])

@@ -7,8 +7,7 @@ import logging
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from nearline.server.logs import JsonLog, masked
@@ -43,9 +42,8 @@ class JsonHandler(logging.Handler):
             self._log.write("error", str(record.msg), logger=record.name)
 
 
-@contextmanager
-def everything_as_json(log: JsonLog) -> Iterator[None]:
-    """Return a context in which log records, warnings and uncaught errors are JSON lines.
+def everything_as_json(log: JsonLog) -> Callable[[], None]:
+    """Write log records, warnings and uncaught errors as JSON lines until the result is called.
 
     If the program has configured logging itself, its records are left alone.
     """
@@ -62,11 +60,12 @@ def everything_as_json(log: JsonLog) -> Iterator[None]:
     warnings.showwarning = show
     if not configured:
         root.addHandler(handler)
-    try:
-        yield
-    finally:
+
+    def restore() -> None:
         root.removeHandler(handler)
         threading.excepthook, sys.unraisablehook, warnings.showwarning = hooks
+
+    return restore
 
 
 def _report(log: JsonLog, message: str, error: BaseException | None) -> None:

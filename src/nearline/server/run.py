@@ -9,7 +9,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -119,12 +119,13 @@ def serve(
             security=security,
             keys=keys,
         )
-        with ExitStack() as handlers:
-            handlers.enter_context(everything_as_json(app.log))
+        restore = everything_as_json(app.log)
+        try:
             # Callbacks between threads are cheaper in uvloop than in asyncio's own loop.
             uvloop.run(_serve(app, address, port, announce, drain_seconds, tls))
-            if app.host.abandoned:
-                handlers.pop_all()  # the thread that opens the store may still log
+        finally:
+            if not app.host.abandoned:  # else the thread that opens the store may still log
+                restore()
     finally:
         gc.unfreeze()
         gc.enable()
