@@ -1,6 +1,9 @@
 """HTML of lists, explanations, reports and jobs: what it shows, and that it escapes all text."""
 
+import copy
 import json
+import pickle
+import pprint
 import sys
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
@@ -99,6 +102,27 @@ def test_frames_have_one_column_a_field(rec: nl.Recommender) -> None:
         assert list(frame["score"]) == [line.score for line in lines]
     scores = pd.DataFrame(rec.similar("x"))
     assert list(scores.columns) == ["item_id", "score", "fields"]
+
+
+def test_answers_can_be_copied_pickled_and_printed(rec: nl.Recommender) -> None:
+    answers = [
+        rec.recommend("d", k=2, explain=True),
+        rec.popular(k=2),
+        rec.similar("x"),
+        rec.explain("d", "y"),
+        rec.user("d"),
+        rec.recommend("d", k=2).answer,
+    ]
+    for answer in answers:
+        for copied in (
+            copy.copy(answer),
+            copy.deepcopy(answer),
+            pickle.loads(pickle.dumps(answer)),
+        ):
+            assert copied == answer
+            assert type(copied) is type(answer)
+            assert read(copied).text
+        assert pprint.pformat(answer, width=20)
 
 
 def test_values_are_encoded_as_before(rec: nl.Recommender) -> None:

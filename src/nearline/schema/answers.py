@@ -1,6 +1,7 @@
 """Answers of the engine: lists, explanations and user summaries."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
@@ -258,7 +259,17 @@ class Answer(Struct, frozen=True, kw_only=True):
     policy: str | None = None
 
 
-class ScoredList(list[ScoredItem]):
+class _ShowsTitles:
+    """A value with a function that returns titles of items, which notebooks show."""
+
+    _title: Title = staticmethod(no_title)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The function belongs to an engine, which cannot be copied or stored.
+        return {name: value for name, value in self.__dict__.items() if name != "_title"}
+
+
+class ScoredList(_ShowsTitles, list[ScoredItem]):
     """List of scored items, which notebooks show as a table with titles.
 
     Attributes
@@ -275,7 +286,6 @@ class ScoredList(list[ScoredItem]):
         super().__init__(items)
         self.rules = rules
         self.next = next
-        self._title: Title = no_title
 
     def titled(self, title: Title) -> "ScoredList":
         """Keep a function that returns titles of items; return `self`."""
@@ -286,7 +296,7 @@ class ScoredList(list[ScoredItem]):
         return scores_html(self, self._title)
 
 
-class TitledList(list[Recommendation]):
+class TitledList(_ShowsTitles, list[Recommendation]):
     """List of recommendations, which notebooks show with titles and the parts of each score."""
 
     def __init__(
