@@ -121,7 +121,8 @@ def test_answers_can_be_copied_pickled_and_printed(rec: nl.Recommender) -> None:
         ):
             assert copied == answer
             assert type(copied) is type(answer)
-            assert read(copied).text
+            if hasattr(answer, "_repr_html_"):
+                assert read(copied).text
         assert pprint.pformat(answer, width=20)
 
 
