@@ -2,8 +2,8 @@
 
     python -m benchmarks.dashboard --users 20000 --rounds 5
 
-A server answers cached lists (`benchmarks.hot_read`, which needs `wrk`) while, in turn, nobody looks;
-one dashboard is open (its stream of events, and its request of the metrics every two seconds); 100
+A server answers cached lists (`benchmarks.hot_read`, which needs `wrk`) while, in turn, nobody
+looks; one dashboard is open (its stream of events, and its request of the metrics every two seconds); 100
 viewers read the stream; and 100 viewers have opened the stream and read nothing. Viewers run in a
 process of their own on the same machine, so that their own work counts against the server.
 

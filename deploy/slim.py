@@ -25,6 +25,7 @@ UNCHECKED = py_compile.PycInvalidationMode.UNCHECKED_HASH
 
 
 def main(environment: Path) -> None:
+    """Make the environment in a folder small."""
     (packages,) = environment.glob("lib/python3*/site-packages")
     for name in FOLDERS:
         for folder in [*packages.rglob(name)]:

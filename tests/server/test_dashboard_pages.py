@@ -29,8 +29,8 @@ FLAGS = [
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 SIZES = {"wide": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
-# Half of the combinations, since each theme and each language is the same on every page. With a folder
-# for pictures, `make pages` looks at all of them.
+# Half of the combinations, since each theme and each language is the same on every page. With a
+# folder for pictures (`make pages`), all of them.
 SHOTS = os.environ.get("NEARLINE_PICTURES")
 LOOKS = [("light", "en-US"), ("dark", "zh-CN")]
 if SHOTS:
