@@ -3,9 +3,9 @@
     python -m benchmarks.dashboard --users 20000 --rounds 5
 
 A server answers cached lists (`benchmarks.hot_read`, which needs `wrk`) while, in turn, nobody
-looks; one dashboard is open (its stream of events, and its request of the metrics every two seconds); 100
-viewers read the stream; and 100 viewers have opened the stream and read nothing. Viewers run in a
-process of their own on the same machine, so that their own work counts against the server.
+looks; one dashboard is open (its stream of events, and its request of the metrics every two
+seconds); 100 viewers read the stream; and 100 viewers have opened the stream and read nothing.
+Viewers run in a process of their own on the same machine, so their own work counts, too.
 
 Then Chromium opens the page *Live flow*. The delay of an event is the time from its request until a
 row with it is in the document. Without playwright or Chromium this part is left out.
@@ -169,9 +169,9 @@ def main() -> None:
     for name, runs in found.items():
         pairs = zip(runs, found["nobody"], strict=True)
         share = machine.spread([run["per_second"] / none["per_second"] for run, none in pairs])
-        figures = {key: machine.spread([run[key] for run in runs]) for key in runs[0]}
-        print(f"{name:>30}: {figures['per_second']['median']:,.0f} lists/s, share {share}")
-        rows.append({"situation": name, "share": share, **figures})
+        spreads = {key: machine.spread([run[key] for run in runs]) for key in runs[0]}
+        print(f"{name:>30}: {spreads['per_second']['median']:,.0f} lists/s, share {share}")
+        rows.append({"situation": name, "share": share, **spreads})
     settings: dict[str, Any] = {"users": given.users, "seconds": given.seconds}
     if late is not None:
         centiles = statistics.quantiles(late, n=100)
