@@ -9,6 +9,7 @@ from tests.docs.running import Reader, check_output
 # Page and beginning of every block that cannot be run here. A new one needs a good reason.
 NOT_RUN = {
     ("README.md", "make demo"),
+    ("README.md", "python3 -m venv"),
     ("docs/comparison.md", "nearline compare online-retail --large"),
     ("docs/encoders.md", "pip install 'nearline"),
     ("docs/filters.md", "nearline "),
