@@ -196,7 +196,7 @@ def hold_up(live: OnlineLearner, going: threading.Event) -> None:
     learn = live._learn
 
     def held_up(waiting: Any) -> None:
-        assert going.wait(60)
+        assert going.wait(120)
         learn(waiting)
 
     live._learn = held_up  # type: ignore[method-assign]
@@ -215,7 +215,7 @@ def test_an_event_does_not_wait_for_entries_and_whoever_put_them_does() -> None:
         assert [event.item_id for event in rec.user("u").history] == ["i7"]
         assert not stored.done()
         going.set()
-        assert stored.result(60).accepted == 200
+        assert stored.result(120).accepted == 200
         # All of it is known now: the words of the put, and the event after it.
         assert [line.item_id for line in rec.similar("i7", 1)] == ["i6"]
         live.settle()
@@ -238,7 +238,7 @@ def test_an_event_does_not_wait_for_an_erasure_and_whoever_erased_does() -> None
             rec.user("bot")
         assert not erased.done()
         going.set()
-        assert erased.result(60) == 200
+        assert erased.result(120) == 200
         live.settle()
         assert counted(inspect(rec).model) == expected(rec)
 
