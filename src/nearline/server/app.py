@@ -176,7 +176,9 @@ async def _running(
         await asyncio.to_thread(log.stop)
 
 
+@cache
 def _routes() -> list[ControllerRouterHandler]:
+    """Return the routes, which each application copies."""
     return [*OPERATIONS, Router("/v1", route_handlers=V1, before_request=refuse_unknown_query)]
 
 
