@@ -1,7 +1,7 @@
 """Commands that import data into a store and train on it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -147,7 +147,7 @@ def import_(
 
 
 def _read_users(
-    file: Path, columns: dict[str, str] | None, options: dict[str, Any]
+    file: Path, columns: dict[str, str] | None, options: Mapping[str, Any]
 ) -> "pyarrow.Table":
     """Read a table of users, in which the column that `columns` maps to a user ID is renamed."""
     from nearline.data import read_table
