@@ -1,7 +1,7 @@
 """Commands that import data into a store and train on it."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -102,7 +102,7 @@ def import_(
     if is_empty():
         click.echo("The first import on this machine compiles code for several seconds.", err=True)
     # Files are read before the store is created, so that a wrong name leaves no store behind.
-    file_options = {
+    file_options: dict[str, Any] = {
         name: reading[name] for name in ("separator", "encoding", "header") if name in reading
     }
     people = None if users_file is None else _read_users(users_file, columns, file_options)
@@ -147,7 +147,7 @@ def import_(
 
 
 def _read_users(
-    file: Path, columns: dict[str, str] | None, options: Mapping[str, Any]
+    file: Path, columns: dict[str, str] | None, options: dict[str, Any]
 ) -> "pyarrow.Table":
     """Read a table of users, in which the column that `columns` maps to a user ID is renamed."""
     from nearline.data import read_table
