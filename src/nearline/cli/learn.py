@@ -103,7 +103,7 @@ def import_(
         click.echo("The first import on this machine compiles code for several seconds.", err=True)
     # Files are read before the store is created, so that a wrong name leaves no store behind.
     file_options: dict[str, Any] = {
-        name: reading[name] for name in ("separator", "encoding", "header") if name in reading
+        str(name): reading[name] for name in ("separator", "encoding", "header") if name in reading
     }
     people = None if users_file is None else _read_users(users_file, columns, file_options)
     items = items_report = None
