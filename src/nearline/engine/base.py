@@ -80,10 +80,8 @@ class Engine(EngineStatus):
         needed = parts.state.definitions.running or parts.state.definitions.window
         if needed or config.adapt:
             self._periodic.start()
-        for one in parts.state.definitions.running.values():
-            for changes in one.variants.values():
-                if changes.model is not None:
-                    current.load_other(changes.model)
+        self._policies_at: dict[str, object] = {}
+        current.load_others(parts.state.definitions.models)
         self._quarantine = Quarantine(self.path)
         self._ingesting, self.ingested = Ingesting(), dict[str, Ingested]()
         self._scheduler = Scheduler(current, jobs, recurring).start()

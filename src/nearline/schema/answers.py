@@ -242,7 +242,11 @@ class Answer(Struct, frozen=True, kw_only=True):
     experiments : dict of str to str
         Variant of each experiment that the list is part of.
     policy : str or None
-        Policy that chose the items, if the scenario explores or chooses among policies.
+        Method of exploration, if the list explores.
+    chosen : str or None
+        Policy that the scenario chose, if it chooses among policies.
+    chosen_propensity : float or None
+        Probability with which it was chosen.
     """
 
     recommendation_id: str
@@ -257,6 +261,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     variant: str | None = None
     experiments: dict[str, str] = {}
     policy: str | None = None
+    chosen: str | None = None
+    chosen_propensity: float | None = None
 
 
 class _ShowsTitles:

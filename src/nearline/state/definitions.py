@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from nearline.schema import Defined, DefinitionRecord
+from nearline.schema.bandits import BANDIT
 from nearline.schema.definitions import (
     RULE,
     SCENARIO,
@@ -41,8 +42,12 @@ class Definitions:
         Experiments that run, by name, in alphabetical order.
     factors : mapping of str to float
         Factors by which the weights of the model's relations are multiplied.
+    chances : mapping of str to (mapping of str to float)
+        By scenario that chooses among policies, the probability of each by name.
+    models : frozenset of str
+        IDs of the snapshots that scenarios and running experiments name.
     window : int
-        Seconds after which the draws of exploring lists change; 0 if none explores.
+        Seconds after which the draws of exploring lists, and of policies, change; 0 without any.
     samples_outcomes : bool
         Whether lists explore by what items led to.
     boundaries : tuple of float
@@ -58,6 +63,8 @@ class Definitions:
         self.running: Mapping[str, Experiment] = {}
         self.boundaries: tuple[float, ...] = ()
         self.factors: Mapping[str, float] = {}
+        self.chances: Mapping[str, Mapping[str, float]] = {}
+        self.models: frozenset[str] = frozenset()
         self.window = 0
         self.samples_outcomes = False
         self._active: dict[tuple[int, str | None], dict[str, Rule]] = {}
@@ -137,6 +144,8 @@ class Definitions:
             scenarios = {other: one for other, one in self.scenarios.items() if other != name}
             if isinstance(record, Defined) and (scenario := scenario_of(name, record.body)):
                 scenarios[name] = scenario
+            elif self._bodies.pop((BANDIT, name), None) is not None:
+                self.chances = {other: p for other, p in self.chances.items() if other != name}
             self.scenarios = scenarios
         elif record.kind == RULE:
             rules = {other: one for other, one in self.rules.items() if other != name}
@@ -153,13 +162,25 @@ class Definitions:
             self.running = dict(sorted(running.items()))
         elif record.kind == WEIGHTS:
             self.factors = dict(record.body["factors"]) if isinstance(record, Defined) else {}
+        elif record.kind == BANDIT and isinstance(record, Defined):
+            policies = record.body["policies"]
+            found = {policy: one["probability"] for policy, one in policies.items()}
+            self.chances = {**self.chances, name: found}
         self._active = {}
         self._index_exploration()
+        self._index_models()
 
     def _index_exploration(self) -> None:
         explored = [one.options.get("explore") for one in self.scenarios.values()]
         for experiment in self.running.values():
             explored += [one.settings.get("explore") for one in experiment.variants.values()]
         found = [explore_of(value) for value in explored if value]
-        self.window = math.gcd(*(one.window for one in found))
+        bandits = [one.bandit for one in self.scenarios.values() if one.bandit is not None]
+        windows = [one.window for one in found] + [one.window for one in bandits]
+        self.window = math.gcd(*windows)
         self.samples_outcomes = any(one.method in LEARNING for one in found)
+
+    def _index_models(self) -> None:
+        variants = [v for one in self.running.values() for v in one.variants.values()]
+        named = {variant.model for variant in variants if variant.model is not None}
+        self.models = frozenset(named.union(*(one.models for one in self.scenarios.values())))
