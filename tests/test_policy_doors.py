@@ -61,7 +61,9 @@ def test_a_snapshot_answers_for_a_scenario(tmp_path: Path) -> None:
     with filled(tmp_path / "shop") as rec:
         first = rec.model_id
         plain = ask(rec, "u1").items
-        rec.fit(interactions(5), model="popularity")
+    other_kind = nl.Config(model="popularity", keep_snapshots=2)
+    with nl.Recommender(tmp_path / "shop", config=other_kind, clock=Clock()) as rec:
+        rec.fit(interactions(5))
         second = rec.model_id
         other = ask(rec, "u1").items
         assert second != first
@@ -82,13 +84,15 @@ def test_a_snapshot_answers_for_a_scenario(tmp_path: Path) -> None:
         assert ask(rec, "u1", scenario="old") == ask(rec, "u1", scenario="old")
         assert ask(rec, "u1", scenario="old").model == first
         for n in range(4):  # a snapshot that a scenario names is not removed
-            rec.fit(interactions(n + 1), model="popularity")
+            rec.fit(interactions(n + 1))
         assert ask(rec, "u1", scenario="old").model == first
         before = rec.offset
-        with pytest.raises(UnknownSnapshot, match="model is 'nosuch', which is no snapshot"):
+        with pytest.raises(InvalidInput, match="model: snapshot id 'nosuch' is not valid"):
             rec.put_scenario("bad", model="nosuch")
-        bandit = {"policies": {"a": {}, "b": {"model": "nosuch"}}}
-        with pytest.raises(UnknownSnapshot, match=r"bandit.policies.b.model is 'nosuch'"):
+        with pytest.raises(UnknownSnapshot, match="model is '0{16}', which is no snapshot"):
+            rec.put_scenario("bad", model="0" * 16)
+        bandit = {"policies": {"a": {}, "b": {"model": "0" * 16}}}
+        with pytest.raises(UnknownSnapshot, match=r"bandit.policies.b.model is '0"):
             rec.put_scenario("bad", bandit=bandit)
         assert rec.offset == before
     with nl.Recommender(tmp_path / "shop", clock=Clock()) as rec:

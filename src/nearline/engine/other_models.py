@@ -21,7 +21,10 @@ def load_models(current: ActiveDeployment, named: Mapping[str, str]) -> None:
     """
     parts = current.open()
     for field, snapshot_id in named.items():
-        known = parts.snapshots is not None and parts.snapshots.has(snapshot_id)
+        try:
+            known = parts.snapshots is not None and parts.snapshots.has(snapshot_id)
+        except InvalidInput as error:
+            raise InvalidInput(f"{field}: {error}", field=field) from None
         if not known and snapshot_id != parts.model_id:
             raise UnknownSnapshot(
                 f"{field} is {snapshot_id!r:.100}, which is no snapshot of this store; list the "
