@@ -89,7 +89,7 @@ def test_a_snapshot_answers_for_a_scenario(tmp_path: Path) -> None:
         before = rec.offset
         with pytest.raises(InvalidInput, match="model: snapshot id 'nosuch' is not valid"):
             rec.put_scenario("bad", model="nosuch")
-        with pytest.raises(UnknownSnapshot, match="model is '0{16}', which is no snapshot"):
+        with pytest.raises(UnknownSnapshot, match=r"model is '0{16}', which is no snapshot"):
             rec.put_scenario("bad", model="0" * 16)
         bandit = {"policies": {"a": {}, "b": {"model": "0" * 16}}}
         with pytest.raises(UnknownSnapshot, match=r"bandit.policies.b.model is '0"):

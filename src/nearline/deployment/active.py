@@ -19,7 +19,7 @@ from nearline.deployment.promotion_follower import PromotionFollower
 from nearline.deployment.stamp import Stamp
 from nearline.deployment.summary import training_summary
 from nearline.deployment.texts import VECTORS, open_texts
-from nearline.errors import Closed
+from nearline.errors import Closed, NearlineError
 from nearline.ingest import put_items as append_items
 from nearline.log import Appended, Log, SharedLog
 from nearline.schema import Item
@@ -119,17 +119,18 @@ class ActiveDeployment:
                     self.lags = self._imports > 0
             return self.deployment
 
-    def load_others(self, wanted: Collection[str]) -> None:
+    def load_others(self, wanted: Collection[str], *, strict: bool = False) -> None:
         """Load other snapshots, whose models then follow the log beside the active one.
 
         At most `MAX_OTHERS` are loaded, and those that are not wanted any more are released.
-        Unknown snapshots are ignored with a warning.
+        Snapshots that are unknown or cannot be loaded are ignored with a warning; with `strict`,
+        what prevents loading is raised.
         """
         if wanted or self.others:
             with self._swapping:
-                self._load_others(wanted)
+                self._load_others(wanted, strict=strict)
 
-    def _load_others(self, wanted: Collection[str]) -> None:
+    def _load_others(self, wanted: Collection[str], *, strict: bool = False) -> None:
         parts, before = self.open(), self.others
         found = dict[str, store.Deployment]()
         for snapshot_id in sorted(wanted):
@@ -140,7 +141,12 @@ class ActiveDeployment:
             elif parts.snapshots is None or not parts.snapshots.has(snapshot_id):
                 logger.warning("snapshot %s of a definition is not in this store", snapshot_id)
             else:
-                found[snapshot_id] = promotion.with_snapshot(parts, snapshot_id, self.config)
+                try:
+                    found[snapshot_id] = promotion.with_snapshot(parts, snapshot_id, self.config)
+                except NearlineError:
+                    if strict:
+                        raise
+                    logger.warning("snapshot %s of a definition is not used", snapshot_id)
         if found != before:
             self.others = found
             for name, old in before.items():
@@ -312,6 +318,8 @@ class EngineStatus:
         rules = parts.state.definitions
         period = rules.period(current.clock()) if rules.boundaries else 0
         stamp = Stamp(parts.stamp_model, reflected.offset, reflected.erasures, expired, period)
+        if current.others:
+            stamp = replace(stamp, others=tuple(current.others))
         if not rules.window:
             return stamp
         window = int(current.clock() // rules.window)

@@ -90,7 +90,7 @@ class DefinitionMethods(Engine):
         record = ingest.checked_definition(kind, name, fields, parts.state)
         check_definition(record, self._view())
         if kind == SCENARIO:
-            load_models(self._current, models_of_scenario(record.body))
+            load_models(self._current, SCENARIO, name, models_of_scenario(record.body))
         if record.body.get("explore") or record.body.get("bandit"):
             self._periodic.start()
         return ingest.define(parts.log, record, now=self._clock())

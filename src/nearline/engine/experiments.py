@@ -57,7 +57,7 @@ class ExperimentMethods(TrackingMethods):
             record.body["started"] = before["started"]
         variants = record.body["variants"].items() if record.body.get("running", True) else ()
         named = {f"variants.{n}.model": v["model"] for n, v in variants if "model" in v}
-        load_models(self._current, named)
+        load_models(self._current, EXPERIMENT, name, named)
         self._periodic.start()
         return ingest.define(parts.log, record, now=self._clock())
 

@@ -6,11 +6,13 @@ from nearline.deployment.active import MAX_OTHERS, ActiveDeployment
 from nearline.errors import InvalidInput, UnknownSnapshot
 
 
-def load_models(current: ActiveDeployment, named: Mapping[str, str]) -> None:
+def load_models(current: ActiveDeployment, kind: str, name: str, named: Mapping[str, str]) -> None:
     """Load the snapshots of a new definition beside those that definitions name already.
 
     Parameters
     ----------
+    kind, name : str
+        Of the definition, which replaces one of this name.
     named : mapping of str to str
         Snapshot IDs by the field that names them.
 
@@ -31,7 +33,7 @@ def load_models(current: ActiveDeployment, named: Mapping[str, str]) -> None:
                 "snapshots"
             )
     if named:
-        wanted = {*parts.state.definitions.models, *named.values()}
+        wanted = {*parts.state.definitions.models_beside(kind, name), *named.values()}
         if len(wanted - {parts.model_id}) > MAX_OTHERS:
             raise InvalidInput(
                 f"scenarios and experiments would name {len(wanted - {parts.model_id})} snapshots "
@@ -39,7 +41,7 @@ def load_models(current: ActiveDeployment, named: Mapping[str, str]) -> None:
                 "or change a scenario",
                 field=next(iter(named)),
             )
-        current.load_others(wanted)
+        current.load_others(wanted, strict=True)
 
 
 def models_of_scenario(fields: Mapping[str, object]) -> dict[str, str]:

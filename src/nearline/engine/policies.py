@@ -161,4 +161,6 @@ class PolicyMethods(TrackingMethods):
 
     def _every_minute(self) -> None:
         super()._every_minute()
+        # Another server may have stored a definition.
+        self._current.load_others(self._current.open().state.definitions.models)
         self.update_policies()
