@@ -31,7 +31,7 @@ from nearline.recommend.frequency import hidden_items, showings_of
 from nearline.recommend.lists import PERSONAL, SESSION, Lists, Query, View
 from nearline.recommend.merchandising import merchandise, merchandised
 from nearline.recommend.pages import continued, shown_before
-from nearline.recommend.policies import Choice, named_choice, with_choice
+from nearline.recommend.policies import ChosenPolicy, named_choice, with_choice
 from nearline.recommend.rules import allowed_items, relevant, rules
 from nearline.recommend.scenarios import resolved
 from nearline.recommend.selection import choose
@@ -63,7 +63,7 @@ def answer(
     *,
     late: bool = False,
     arms: Arms | None = None,
-    choice: Choice | None = None,
+    choice: ChosenPolicy | None = None,
 ) -> Answer:
     """Answer a request with `k` items, or all allowed items if there are fewer.
 
@@ -73,7 +73,7 @@ def answer(
         Omit the candidates of the model; the rules are the same.
     arms : mapping of str to str or None
         Variants of experiments whose changes the request has already; None: those of the user.
-    choice : Choice or None
+    choice : ChosenPolicy or None
         Policy whose changes the request has already; None: the one that the scenario chooses.
 
     Raises

@@ -20,7 +20,7 @@ from nearline.schema.bandits import Bandit
 O = TypeVar("O", bound=ListOptions)  # noqa: E741 (a type variable)
 
 
-class Choice(NamedTuple):
+class ChosenPolicy(NamedTuple):
     """Name of the policy that was chosen, and the probability of this choice."""
 
     policy: str
@@ -44,7 +44,7 @@ def with_snapshot(view: View, snapshot_id: str | None) -> View:
 
 def with_choice(
     options: O, view: View, user_id: str | None, history: Sequence[str] | None = None
-) -> tuple[O, View, Choice | None]:
+) -> tuple[O, View, ChosenPolicy | None]:
     """Return the options and the view that the scenario of a request chooses for a user.
 
     The third value is the choice; None if the scenario does not choose among policies. Options that
@@ -66,10 +66,10 @@ def with_choice(
     model = policy.model
     if other is not None:  # it may have been deleted since
         options, model = replace(options, scenario=other.name), model or other.model
-    return options, with_snapshot(view, model or scenario.model), Choice(name, chances[name])
+    return options, with_snapshot(view, model or scenario.model), ChosenPolicy(name, chances[name])
 
 
-def named_choice(answer: Answer, choice: Choice | None) -> Answer:
+def named_choice(answer: Answer, choice: ChosenPolicy | None) -> Answer:
     """Return an answer that names the policy."""
     if choice is None:
         return answer

@@ -243,10 +243,8 @@ class Answer(Struct, frozen=True, kw_only=True):
         Variant of each experiment that the list is part of.
     policy : str or None
         Method of exploration, if the list explores.
-    chosen : str or None
-        Policy that the scenario chose, if it chooses among policies.
-    chosen_propensity : float or None
-        Probability with which it was chosen.
+    chosen, chosen_propensity : str and float, or None
+        Policy that the scenario chose, if it chooses among policies, and its probability.
     """
 
     recommendation_id: str
@@ -339,10 +337,8 @@ class RecommendationList(TitledList):
 
     def _about(self) -> list[tuple[str, object]]:
         answer = self.answer
-        about: list[tuple[str, object]] = [
-            ("model", answer.model),
-            ("offset", f"{answer.offset:,}"),
-        ]
+        about: list[tuple[str, object]] = [("model", answer.model)]
+        about += [("offset", f"{answer.offset:,}")]
         if answer.rules:
             about.append(("rules", ", ".join(answer.rules)))
         return about
