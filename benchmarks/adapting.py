@@ -220,7 +220,8 @@ def public(name: str, sample: int, seed: int) -> Iterator[dict[str, Any]]:
     for at in np.sort(rng.permutation(candidates)[:sample]).tolist():
         run.learn(at)
         event, factors = stream.events[at], run.factors
-        pair = [run.gain(event.user_id, event.item_id, one) for one in ({}, factors)]
+        without = run.gain(event.user_id, event.item_id, {})
+        pair = [without, run.gain(event.user_id, event.item_id, factors)]
         rows.append(pair)
         users.append(event.user_id)
     plain, adapt = np.array(rows).T

@@ -76,7 +76,7 @@ def test_a_segment_has_the_weights_of_all_until_it_differs() -> None:
 
     samples = [("known 00-06", event(0)) for _ in range(300)]
     samples += [("new 00-06", event(1)) for _ in range(300)]
-    rng.shuffle(samples)  # type: ignore[arg-type]
+    rng.shuffle(samples)
     samples.append(("session 06-12", event(0)))
     body = learned({}, ["a", "b"], samples)
     found = {name: one["factors"] for name, one in body["segments"].items()}
