@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from nearline import Recommender
 from nearline.config import Config
-from nearline.data import clean, load_dataset
+from nearline.data import clean, load_dataset, read_interactions
 from nearline.deployment.catch_up import catch_up
 from nearline.engine.adaptation import LEAST_CHANGE, largest_change
 from nearline.engine.sampled_events import SampledEvents
@@ -162,7 +162,7 @@ def drifting(seed: int) -> Stream:
         Item(item_id=f"i{item}", timestamp=0.0, text=" ".join(words[topic[item]]))
         for item in range(N_ITEMS)
     ]
-    cleaned, _ = clean(table, now=time.time())
+    cleaned, _ = clean(read_interactions(table), now=time.time())
     return make_stream(cleaned, entries, Config().state.weight, repeats=True)
 
 
