@@ -45,6 +45,10 @@ class Served(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="list", 
         Variant to which each item counts, if two variants are interleaved; else empty.
     context : dict or None
         Context of the request.
+    chosen : str or None
+        Policy that the scenario chose, if it chooses among policies.
+    chosen_propensity : float or None
+        Probability with which it was chosen.
     parts : dict of str to tuple of float
         What each relation added to the score of each item, divided by the largest score; empty
         unless the policy learns from it.
@@ -64,6 +68,8 @@ class Served(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="list", 
     experiments: dict[str, str] = {}
     teams: tuple[str, ...] = ()
     context: dict[str, Scalar] | None = None
+    chosen: str | None = None
+    chosen_propensity: float | None = None
     parts: dict[str, tuple[float, ...]] = {}
 
     @property
