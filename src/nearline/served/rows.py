@@ -95,9 +95,16 @@ class ItemsSeen(Struct, frozen=True, kw_only=True, tag="seen", gc=False):
 
 
 Entry = Served | ServedAgain | ItemsSeen
+# An entry and the time at which it was added, in Unix seconds: a list can be served many times.
+Timed = tuple[Served | ItemsSeen, float]
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Entry)
+
+
+def timed(entry: Served | ItemsSeen, time: float) -> Served | ItemsSeen:
+    """Return an entry with another time."""
+    return entry if entry.timestamp == time else msgspec.structs.replace(entry, timestamp=time)
 
 
 def encode_entry(entry: Entry) -> bytes:
