@@ -17,7 +17,7 @@ from nearline.schema import USER_RECORDS, Record, UserRecord
 if TYPE_CHECKING:
     from psycopg import Connection
 
-_ERASED_ROWS = "SELECT place, payload FROM log WHERE erased = %s AND place < %s ORDER BY place"
+_ERASED_ROWS = "SELECT place, payload FROM log WHERE erased = %s ORDER BY place"
 # Seconds for which a follower waits for the records that its own server is committing.
 OWN_SECONDS = 0.2
 _BURIED = "SELECT buried FROM erasures WHERE number = %s"
@@ -167,7 +167,7 @@ class Fold:
             self.changed.notify_all()
 
     def _erase(self, db: "Connection[Any]", number: int) -> None:
-        """Deliver an erasure: the records that were delivered before it."""
+        """Deliver an erasure, also of records that were not delivered: all servers count it."""
         buried = db.execute(_BURIED, (number,)).fetchone()
         if buried is None or buried[0]:
             self.fail(
@@ -178,7 +178,7 @@ class Fold:
             )
             self.refuse()
         of_user: dict[str, list[tuple[int, UserRecord]]] = defaultdict(list)
-        for place, payload in db.execute(_ERASED_ROWS, (number, self.applied), binary=True):
+        for place, payload in db.execute(_ERASED_ROWS, (number,), binary=True):
             record = decode(place, payload)
             if isinstance(record, USER_RECORDS):
                 of_user[record.user_id].append((place, record))
