@@ -9,7 +9,15 @@ from threading import Lock
 from typing import Self
 
 from nearline.errors import Closed, InvalidInput
-from nearline.log.base import Appendable, Appended, OnCommit, OnErase, check_process, in_blocks
+from nearline.log.base import (
+    Appendable,
+    Appended,
+    OnCommit,
+    OnErase,
+    Watcher,
+    check_process,
+    in_blocks,
+)
 from nearline.log.block_codec import encode_block
 from nearline.log.burials import payloads_of, without_erased
 from nearline.log.codec import decode, encode, event_key
@@ -271,6 +279,10 @@ class SQLiteLog:
         for block in in_blocks(self.read(start)):
             on_commit(block)
         self._writer.listen(on_commit, on_erase)
+
+    def watch(self, watcher: Watcher | None) -> None:
+        """Set the object that is told of each commit and erasure after the listener."""
+        self._writer.watcher = watcher
 
     def copy_to(self, path: Path) -> None:
         """Write a consistent copy of the log to a new file, which `open_log` can open.

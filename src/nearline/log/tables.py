@@ -189,6 +189,11 @@ class Tables:
             self._db.execute("UPDATE meta SET value = ? WHERE name = 'erasures'", (erasures,))
         self.erasures = erasures
 
+    def stored_erasures(self) -> int:
+        """Return the number of erasures in the file, which another process may have changed."""
+        with self._explained(), self._guard:
+            return self._number("SELECT value FROM meta WHERE name = 'erasures'")
+
     def markers(self) -> list[tuple[Marker, int]]:
         """Return all markers, and the offset before which each hides events."""
         named = self._db.execute(_MARKERS).fetchall()
