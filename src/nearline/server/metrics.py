@@ -163,7 +163,9 @@ class Metrics(Collector):
             hits.add_metric((made,), count + readers.hits[made == "ahead"])
         yield hits
         yield _counter(
-            "nearline_cache_misses", "Requested lists that were not cached.", cache.misses + readers.misses
+            "nearline_cache_misses",
+            "Requested lists that were not cached.",
+            cache.misses + readers.misses,
         )
         ahead = cache.made_ahead + readers.made_ahead
         yield _counter("nearline_preloaded", "Lists computed before any request.", ahead)

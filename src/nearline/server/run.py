@@ -284,7 +284,13 @@ async def _serve(
     server = granian_server(app, address, port, tls, http)
     stopping = asyncio.Event()
     app.host.on_failure = stopping.set
-    app.host.on_open = settle_memory
+
+    def opened() -> None:
+        settle_memory()
+        if workers is not None:
+            workers.start()
+
+    app.host.on_open = opened
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
         loop.add_signal_handler(number, stopping.set)

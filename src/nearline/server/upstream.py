@@ -58,13 +58,9 @@ class Upstream:
             status, headers = await connection.head()
             size, chunked = _framing(status, headers)
             kept = [(name, value) for name, value in headers if name not in _OWN_RESPONSE]
-            await exchange.send(
-                {"type": "http.response.start", "status": status, "headers": kept}
-            )
+            await exchange.send({"type": "http.response.start", "status": status, "headers": kept})
             async for part in connection.chunks() if chunked else connection.parts(size):
-                await exchange.send(
-                    {"type": "http.response.body", "body": part, "more_body": True}
-                )
+                await exchange.send({"type": "http.response.body", "body": part, "more_body": True})
                 if gone.done():
                     exchange.client_gone = True
                     return

@@ -80,8 +80,11 @@ class WorkerPool:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def attach(self, engine: Recommender) -> None:
-        """Offer the log of an engine, and start the readers."""
+        """Offer the log of an engine to readers."""
         self._channel = engine.offer_channel(Path(self.role.channel), self.counters.report)
+
+    def start(self) -> None:
+        """Start the readers; this process has compiled its kernels, which they load."""
         for _ in range(self._number):
             thread = Thread(target=self._keep_running, name="nearline-worker", daemon=True)
             self._threads.append(thread)
@@ -160,7 +163,7 @@ class WorkerPart(NamedTuple):
     counters: Callable[[], bytes]
 
     def open(self) -> Recommender:
-        """Open the store; then start the readers, or report to the writer."""
+        """Open the store, and offer its log to readers or report to the writer."""
         if self.reader is not None:
             end_with_the_writer()
             with following(Path(self.reader.channel)):

@@ -17,6 +17,7 @@ from nearline.log.channel.messages import (
     Found,
     Gone,
     Head,
+    Message,
     Note,
     Payloads,
     RecordsOf,
@@ -84,9 +85,7 @@ class FollowedLog(UnwritableLog):
         self._unseen: set[int] = set()
         try:
             send(self._socket, Follow(os.getpid()))
-            head = receive(self._stream)
-            if not isinstance(head, Head):
-                raise self._unreachable(channel)
+            head = self._head(receive(self._stream))
             super().__init__(path, "process of a server with several workers")
         except BaseException:
             self._disconnect()
@@ -194,26 +193,29 @@ class FollowedLog(UnwritableLog):
         try:
             while not self._closing.is_set():
                 message = receive(self._stream)
-                if isinstance(message, Head):
-                    self._known_end = max(self._end, message.end)
-                    self._deliver(message.end)
-                    if message.model != self.model:
-                        self.model = message.model
-                        self.on_model()
-                elif isinstance(message, Gone):
+                if isinstance(message, Gone):
                     self._forget(message)
                 else:
-                    raise self._unreachable(self._channel)
+                    self._deliver(self._head(message))
         except BaseException as error:
             self.fail(error)
 
-    def _deliver(self, end: int) -> None:
-        """Read the records up to `end` and pass them to the listener, which then can read them."""
-        for block in in_blocks(self._records(self._end, end)):
+    def _head(self, message: Message | None) -> Head:
+        if not isinstance(message, Head):
+            raise self._unreachable(self._channel)
+        return message
+
+    def _deliver(self, head: Head) -> None:
+        """Read the new records and pass them to the listener, which then can read them."""
+        self._known_end = max(self._end, head.end)
+        for block in in_blocks(self._records(self._end, head.end)):
             gone = (offset for offset, record in block if isinstance(record, Erased))
             self._unseen.update(gone)
             self._end = block[-1][0] + 1
             self._on_commit(block)
+        if head.model != self.model:
+            self.model = head.model
+            self.on_model()
 
     def _forget(self, gone: Gone) -> None:
         erased = [pair for pair in records(gone.erased) if pair[0] not in self._unseen]

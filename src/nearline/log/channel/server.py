@@ -9,8 +9,8 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 
 from nearline.log.channel.messages import (
-    Found,
     Follow,
+    Found,
     Gone,
     Head,
     Note,
