@@ -29,7 +29,7 @@ def event(user: int, item: int, at: float = 0.0) -> nl.Event:
 @contextmanager
 def pair(folder: Path) -> Iterator[tuple[nl.Recommender, nl.Recommender, LogChannel]]:
     with nl.Recommender(folder / "store") as writer:
-        first = [event(n % 9, 7 * n % 20, n) for n in range(200)]
+        first = [event(n % 9, 7 * n % 60, n) for n in range(200)]
         writer.append_events(first).result()
         channel = writer.offer_channel(folder / "log.socket", lambda _process, _body: None)
         try:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.cli.running import WAIT
 from tests.server.serving import START_SECONDS, free_port, wait_until_ready
 
 from nearline.server.worker_metrics import (
@@ -40,7 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         ) as process,
     ):
         limits = httpx.Limits(max_keepalive_connections=0)  # a new connection for each request
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=WAIT) as http:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=START_SECONDS) as http:
             try:
                 wait_until_ready(http.get)
             except BaseException:
@@ -62,7 +61,7 @@ def metric(http: httpx.Client, name: str) -> float:
 
 
 def until(what: Callable[[], object]) -> None:
-    end = time.monotonic() + WAIT
+    end = time.monotonic() + START_SECONDS
     while not what():
         assert time.monotonic() < end
         time.sleep(0.05)
