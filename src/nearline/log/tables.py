@@ -18,7 +18,8 @@ from nearline.log.codec import Coded
 from nearline.log.convert_index import FORMAT, convert
 from nearline.log.lock import check_folder
 from nearline.log.payload_seal import PayloadSeal
-from nearline.log.run_index import SCHEMA, Buried, Pair, RunIndex
+from nearline.log.run_index import SCHEMA, Pair, RunIndex
+from nearline.log.runs import Buried
 from nearline.sealing import Seal, unlocked_beside
 from nearline.sealing.seal import number_of
 
