@@ -39,7 +39,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         ) as process,
     ):
         limits = httpx.Limits(max_keepalive_connections=0)  # a new connection for each request
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=START_SECONDS) as http:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=START_SECONDS
+        ) as http:
             try:
                 wait_until_ready(http.get)
             except BaseException:
@@ -72,12 +74,13 @@ def test_all_readers_reflect_a_write_with_its_offset(server: httpx.Client) -> No
         wrote = server.post("/v1/events", json={"user_id": f"new{n}", "item_id": "i1"})
         offset = wrote.headers["nearline-offset"]
         assert wrote.headers.get_list("x-request-id") == [wrote.headers["x-request-id"]]
-        read = server.get(
-            f"/v1/users/new{n}/recommendations", headers={"Nearline-Min-Offset": offset}
-        )
+        path, headers = f"/v1/users/new{n}/recommendations", {"Nearline-Min-Offset": offset}
+        read = server.get(path, headers=headers)
+        while read.status_code == 503:  # a machine on which a reader gets no time for a second
+            read = server.get(path, headers=headers)
         assert read.status_code == 200
         assert read.json()["offset"] >= int(offset)
-        assert read.json()["items"][0]["tier"] == "personal"
+        assert "i1" not in [line["item_id"] for line in read.json()["items"]]
 
 
 def test_writes_and_what_only_the_writer_knows_are_passed_on(server: httpx.Client) -> None:

@@ -140,6 +140,8 @@ def create_app(
             preloading.cancel()
             if context.namespaces is not None:
                 await context.namespaces.close()
+            if context.upstream is not None:
+                await context.upstream.close()
             await host.close()
             if keyring is not None:
                 await asyncio.to_thread(keyring.stop)

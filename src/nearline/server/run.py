@@ -324,6 +324,8 @@ async def _serve(
         guard.stop()
         if workers is not None:
             await asyncio.to_thread(workers.stop, drain_seconds)
+        if app.context.upstream is not None:
+            await app.context.upstream.close()
         await app.host.close()
         app.log.stop()
 

@@ -40,13 +40,14 @@ class Upstream:
     def __init__(self, path: Path) -> None:
         self._path = str(path)
         self._idle: deque[_Connection] = deque()
+        self._closed = False
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Pass one request on, whose body has been received."""
         del send  # the exchange adds headers of its own
         exchange = exchange_of(scope)
-        exchange.reached, scope_any = None, scope
-        scope_any["path_template"] = FORWARDED  # type: ignore[typeddict-unknown-key]
+        exchange.reached = None
+        scope["path_template"] = FORWARDED
         body = b""
         if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
             message: Any = await receive()
@@ -71,6 +72,16 @@ class Upstream:
         finally:
             gone.cancel()
             self._release(connection)
+            if not connection.whole:
+                await connection.closed()
+
+    async def close(self) -> None:
+        """Close all connections that are not in use, and keep none from now on."""
+        self._closed = True
+        while self._idle:
+            connection = self._idle.pop()
+            connection.close()
+            await connection.closed()
 
     async def _connection(self) -> "_Connection":
         while self._idle:
@@ -86,7 +97,7 @@ class Upstream:
         return _Connection(*pair)
 
     def _release(self, connection: "_Connection") -> None:
-        if connection.whole and len(self._idle) < MOST_IDLE:
+        if connection.whole and len(self._idle) < MOST_IDLE and not self._closed:
             self._idle.append(connection)
         else:
             connection.close()
@@ -109,6 +120,10 @@ class _Connection:
     def close(self) -> None:
         with suppress(OSError):
             self._writer.close()
+
+    async def closed(self) -> None:
+        with suppress(OSError):
+            await self._writer.wait_closed()
 
     async def head(self) -> tuple[int, list[tuple[bytes, bytes]]]:
         """Return status and headers of a response."""
