@@ -128,7 +128,7 @@ def test_a_follower_fails_if_an_erasure_overtakes_it(tmp_path: Path) -> None:
 def test_lists_of_a_reader_are_known_to_the_writer(tmp_path: Path) -> None:
     with pair(tmp_path) as (writer, reader, _):
         reader.report_to_writer(lambda: b"", lambda: None)
-        answer = reader.recommend("u1", k=3)
+        answer = reader.recommend("u1", k=3).answer
         until(lambda: writer._recent.get(answer.recommendation_id))
         assert writer.add_impressions(answer.recommendation_id) == 3
 
