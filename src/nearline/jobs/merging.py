@@ -26,6 +26,8 @@ LEAST_SECONDS = 30.0
 SHORTEST_SECONDS = 5.0
 # Usual memory of what the model learns from an event.
 EVENT_BYTES = 3_000
+# Share of the records in the snapshot from which on new records are merged.
+LEAST_SHARE = 0.01
 # Imported records that are counted when the store is closed, and not each time it is opened.
 IMPORTED = 100_000
 
@@ -73,13 +75,16 @@ class Merging:
             return NEVER
         if not config.online or not isinstance(parts.model, LearnsOnline):
             return NEVER
-        records, erased = parts.state.offset, False
+        records, erased, total = parts.state.offset, False, 0
         if parts.snapshot is not None:
             manifest = parts.snapshot.manifest
-            records -= manifest.offset
+            total = manifest.offset
+            records -= total
             erased = parts.log.erasures != manifest.erasures
         learned = parts.model.learned_bytes
-        return seconds_left(config, records, now - self._at, erased=erased, learned=learned)
+        return seconds_left(
+            config, records, now - self._at, erased=erased, learned=learned, total=total
+        )
 
     def count_imported(self) -> None:
         """Write the counts of a large import to a snapshot, so that no start has to count it.
@@ -134,7 +139,13 @@ class Merging:
 
 
 def seconds_left(
-    config: Config, records: int, seconds: float, *, erased: bool, learned: int = 0
+    config: Config,
+    records: int,
+    seconds: float,
+    *,
+    erased: bool,
+    learned: int = 0,
+    total: int = 0,
 ) -> float:
     """Return the seconds until a merge is due; `NEVER` if there is too little to merge.
 
@@ -148,10 +159,13 @@ def seconds_left(
         Whether a user was erased since then, so that the snapshot still contains their counts.
     learned : int
         Bytes used by what the model learned since the snapshot.
+    total : int
+        Number of records in the snapshot. A merge counts them again, so a large one is rare.
     """
     wait = math.inf
-    usual = config.merge_events * EVENT_BYTES
-    if records >= config.merge_events or learned >= usual:
+    least = max(config.merge_events, int(total * LEAST_SHARE))
+    usual = least * EVENT_BYTES
+    if records >= least or learned >= usual:
         # Events of users with long histories need more memory than usual.
         wait = LEAST_SECONDS if learned < 2 * usual else SHORTEST_SECONDS
     if erased:
