@@ -14,13 +14,13 @@ from nearline.errors import LogUnavailable, NearlineError
 from nearline.log.base import Appendable, Appended, Lease, OnCommit, OnErase, in_blocks
 from nearline.log.channel.messages import (
     Follow,
-    Found,
     Gone,
-    Head,
+    LogReach,
     Message,
     Note,
     Payloads,
     RecordsOf,
+    UserRecordsFound,
     receive,
     send,
 )
@@ -136,7 +136,7 @@ class FollowedLog(UnwritableLog):
             connection.settimeout(ANSWER_SECONDS)
             send(connection, RecordsOf(user_id))
             found = receive(stream)
-        if not isinstance(found, Found):
+        if not isinstance(found, UserRecordsFound):
             raise self._unreachable(self._channel)
         if found.erasures != self._erasures:
             self.fail(self._overtaken())
@@ -200,12 +200,12 @@ class FollowedLog(UnwritableLog):
         except BaseException as error:
             self.fail(error)
 
-    def _head(self, message: Message | None) -> Head:
-        if not isinstance(message, Head):
+    def _head(self, message: Message | None) -> LogReach:
+        if not isinstance(message, LogReach):
             raise self._unreachable(self._channel)
         return message
 
-    def _deliver(self, head: Head) -> None:
+    def _deliver(self, head: LogReach) -> None:
         """Read the new records and pass them to the listener, which then can read them."""
         self._known_end = max(self._end, head.end)
         for block in in_blocks(self._records(self._end, head.end)):

@@ -11,7 +11,7 @@ LENGTH_BYTES = 4
 Payloads = list[tuple[int, bytes]]
 
 
-class Head(Struct, frozen=True, tag=True):
+class LogReach(Struct, frozen=True, tag=True):
     """What the log has: its end, the number of its erasures, and the ID of the active model."""
 
     end: int
@@ -29,18 +29,18 @@ class Gone(Struct, frozen=True, tag=True):
 
 
 class Follow(Struct, frozen=True, tag=True):
-    """Request of a process to be told of all changes; the answers begin with a `Head`."""
+    """Request of a process to be told of all changes; the answers begin with a `LogReach`."""
 
     process: int
 
 
 class RecordsOf(Struct, frozen=True, tag=True):
-    """Request for all records that name a user; the answer is `Found`."""
+    """Request for all records that name a user; the answer is `UserRecordsFound`."""
 
     user_id: str
 
 
-class Found(Struct, frozen=True, tag=True):
+class UserRecordsFound(Struct, frozen=True, tag=True):
     """Records of a user, and the number of erasures that they reflect."""
 
     erasures: int
@@ -54,7 +54,7 @@ class Note(Struct, frozen=True, tag=True):
     body: bytes
 
 
-Message = Head | Gone | Follow | RecordsOf | Found | Note
+Message = LogReach | Gone | Follow | RecordsOf | UserRecordsFound | Note
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Message)
 

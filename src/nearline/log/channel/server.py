@@ -10,12 +10,12 @@ from threading import Lock, Thread
 
 from nearline.log.channel.messages import (
     Follow,
-    Found,
     Gone,
-    Head,
+    LogReach,
     Note,
     Payloads,
     RecordsOf,
+    UserRecordsFound,
     receive,
     send,
 )
@@ -31,7 +31,7 @@ LOOK_SECONDS = 0.25
 MOST_WAITING = 100_000
 
 OnNote = Callable[[int, str, bytes], None]
-_Messages = SimpleQueue[Head | Gone | None]
+_Messages = SimpleQueue[LogReach | Gone | None]
 
 
 class LogChannel:
@@ -66,7 +66,7 @@ class LogChannel:
         """Tell all followers that the listener has received the records before `end`."""
         with self._lock:
             self._end = max(self._end, end)
-            self._tell(Head(self._end, self._erasures, self._model()))
+            self._tell(LogReach(self._end, self._erasures, self._model()))
 
     def erased(
         self,
@@ -91,7 +91,7 @@ class LogChannel:
             for follower in self._followers:
                 follower.put(None)
 
-    def _tell(self, message: Head | Gone) -> None:
+    def _tell(self, message: LogReach | Gone) -> None:
         for follower in list(self._followers):
             if follower.qsize() > MOST_WAITING:
                 self._followers.remove(follower)
@@ -112,11 +112,14 @@ class LogChannel:
             request = receive(stream)
             if isinstance(request, RecordsOf):
                 erasures = self._log.erasures
-                send(connection, Found(erasures, payloads(self._log.records_of(request.user_id))))
+                send(
+                    connection,
+                    UserRecordsFound(erasures, payloads(self._log.records_of(request.user_id))),
+                )
             elif isinstance(request, Follow):
                 messages: _Messages = SimpleQueue()
                 with self._lock:
-                    messages.put(Head(self._end, self._erasures, self._model()))
+                    messages.put(LogReach(self._end, self._erasures, self._model()))
                     self._followers.append(messages)
                 sending = Thread(target=self._send, args=(connection, messages), daemon=True)
                 sending.start()
@@ -140,24 +143,24 @@ class LogChannel:
                     if self._model() == model:
                         continue
                     with self._lock:
-                        waiting = [Head(self._end, self._erasures, self._model())]
+                        waiting = [LogReach(self._end, self._erasures, self._model())]
                 while not messages.empty():
                     waiting.append(messages.get())
                 some = [message for message in waiting if message is not None]
                 kept = without_superseded_heads(some)
                 send(connection, *kept)
-                model = next((m.model for m in reversed(kept) if isinstance(m, Head)), model)
+                model = next((m.model for m in reversed(kept) if isinstance(m, LogReach)), model)
                 if len(some) < len(waiting):  # the last message is None
                     break
         with suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
 
 
-def without_superseded_heads(messages: Sequence[Head | Gone]) -> list[Head | Gone]:
+def without_superseded_heads(messages: Sequence[LogReach | Gone]) -> list[LogReach | Gone]:
     """Leave out each head that another one follows immediately."""
-    kept: list[Head | Gone] = []
+    kept: list[LogReach | Gone] = []
     for message in messages:
-        if kept and isinstance(message, Head) and isinstance(kept[-1], Head):
+        if kept and isinstance(message, LogReach) and isinstance(kept[-1], LogReach):
             kept.pop()
         kept.append(message)
     return kept
