@@ -13,7 +13,7 @@ from nearline.jobs import worker
 from nearline.jobs.queue import Job, Jobs, Outcome, Task
 from nearline.jobs.scheduler import NEVER
 from nearline.sealing import FILES
-from nearline.state import remove_unfinished, save_checkpoint
+from nearline.state import remove_unfinished
 
 # Minimum seconds between checkpoints, however fast events arrive.
 LEAST_SECONDS = 20.0
@@ -63,10 +63,6 @@ class Checkpoints:
         erasures = parts.log.erasures
         if parts.log.seal is not None:
             parts.log.seal.keys.of([FILES])  # the process of the job cannot make a key
-        if not path.exists() and parts.state.reflected.erasures == erasures:
-            # After an erasure, the process of a job would have to replay the whole log.
-            offset = save_checkpoint(parts.state, path, erasures=erasures, seal=parts.log.seal)
-            return self._written(path, offset, erasures)
         request = worker.ToCheckpoint(
             log=log_url(folder),
             checkpoint=str(path),
@@ -79,11 +75,8 @@ class Checkpoints:
             ).offset
         finally:
             remove_unfinished(path)
-        return self._written(path, offset, erasures)
-
-    def _written(self, path: Path, offset: int, erasures: int) -> Outcome:
         # After an erasure the file is stale, and it may contain the erased user's events.
-        if self._current.deployment.log.erasures != erasures:
+        if parts.log.erasures != erasures:
             path.unlink(missing_ok=True)
         with self._lock:
             self._offset, self._at = offset, self._current.elapsed()
