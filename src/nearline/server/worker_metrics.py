@@ -63,9 +63,7 @@ class Workers:
         return added([self._ended, *self._live.values()])
 
     def metrics(self) -> Iterator[Metric]:
-        """Yield the metrics about the readers themselves; nothing without readers."""
-        if not self._live and not self.restarts:
-            return
+        """Yield the metrics about the readers themselves; all are 0 without readers."""
         live = list(self._live.values())
         yield GaugeMetricFamily("nearline_workers", "Reader processes.", value=len(live))
         yield CounterMetricFamily(
