@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.server.serving import START_SECONDS, free_port, wait_until_ready
+from tests.server.serving import START_SECONDS, wait_until_ready
 
 from nearline.server.worker_metrics import (
     NO_COUNTERS,
@@ -19,6 +19,7 @@ from nearline.server.worker_metrics import (
     Workers,
     added,
 )
+from nearline.testing.servers.ports import free_port
 
 EVENT = {"user_id": "u", "item_id": "i0"}
 
