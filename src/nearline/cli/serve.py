@@ -312,7 +312,9 @@ def run_server(
         log = server.JsonLog(sys.stderr, time.time)
         log.write("error", "the server ended", reason=for_command_line(str(error)))
         raise click.exceptions.Exit(1) from error
-    if not finished:  # a thread is still opening the store, and cannot be interrupted
+    # A thread that is still opening the store cannot be interrupted, and a reader of a server with
+    # several processes has nothing left to do, while the writer waits for it.
+    if not finished or (security or {}).get("reader") is not None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)

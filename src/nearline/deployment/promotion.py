@@ -83,7 +83,7 @@ def keep_merged(
     snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
     announce(parts, [*snapshots.promoted()[:-1], made], config, lease)
     snapshots.replace_promoted(made)
-    snapshots.prune(config.keep_snapshots)
+    snapshots.prune(config.keep_snapshots, parts.state.definitions.models)
 
 
 def roll_back(parts: Deployment, config: Config) -> Deployment:

@@ -103,6 +103,8 @@ class WorkerPool:
                 process.wait(max(0.1, end - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
+                if self.log is not None:
+                    self.log.write("warning", "a worker was ended by force", seconds=seconds)
         for thread in self._threads:
             thread.join()
         if self._channel is not None:
