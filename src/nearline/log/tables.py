@@ -96,8 +96,7 @@ class Tables:
     """
 
     def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
-        self._path = path
-        self._read_only = read_only
+        self._path, self._read_only = path, read_only
         self._guard = Lock()
         self.hidden: Mapping[bytes, int] = {}
         with self._explained():
