@@ -48,9 +48,8 @@ def import_into(folder: Path, table: pa.Table, *, trained: bool) -> None:
 
 
 def lists(rec: nl.Recommender) -> list[list[tuple[str, float]]]:
-    found = [list(rec.recommend(f"p{n}", k=5)) for n in range(USERS)]
-    found += [list(rec.similar(item, k=5)) for item in ITEMS]
-    return [[(line.item_id, line.score) for line in answer] for answer in found]
+    found = [[(at.item_id, at.score) for at in rec.recommend(f"p{n}", k=5)] for n in range(USERS)]
+    return found + [[(at.item_id, at.score) for at in rec.similar(item, k=5)] for item in ITEMS]
 
 
 @pytest.mark.parametrize("trained", [False, True])
