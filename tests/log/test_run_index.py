@@ -156,6 +156,7 @@ def test_no_trace_of_an_erased_key_is_left(tmp_path: Path, monkeypatch: pytest.M
     assert user_key("u4").to_bytes(8, "little", signed=True) in files
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3), st.booleans()), min_size=1),
     st.randoms(),

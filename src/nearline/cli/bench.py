@@ -21,6 +21,8 @@ NAMES = (
 )
 # The targets hold for this number of users and of items.
 FULL_SIZE = 100_000
+# Numbers of events that --large adds.
+LARGE = (20_000_000, 50_000_000)
 QUICK = {"users": 300, "items": 200, "seconds": 1.0, "connections": 4, "rate": 100.0, "repeats": 1}
 
 
@@ -29,6 +31,7 @@ QUICK = {"users": 300, "items": 200, "seconds": 1.0, "connections": 4, "rate": 1
         "nearline bench hot-read --quick",
         "nearline bench mixed --seconds 600 --rate 1000 --repeats 1 --picture memory.svg",
         "nearline bench scale --users 100000 --items 100000 --out scale.json",
+        "nearline bench scale --events 1000000 --events 4000000 --picture growth.svg",
     )
 )
 @click.argument("scenario", type=click.Choice(NAMES), metavar="SCENARIO")
@@ -37,6 +40,17 @@ QUICK = {"users": 300, "items": 200, "seconds": 1.0, "connections": 4, "rate": 1
 )
 @click.option(
     "--items", type=IntRange(100), default=FULL_SIZE, show_default=True, help="Number of items."
+)
+@click.option(
+    "--events",
+    "sizes_of_log",
+    type=IntRange(10_000, 100_000_000),
+    multiple=True,
+    help="With scale: measure import, training, start, merge, checkpoint, erasure, reads and "
+    "ingestion with this number of events in the log instead. Can be given several times.",
+)
+@click.option(
+    "--large", is_flag=True, help="With scale --events: also 20 and 50 million events (hours)."
 )
 @click.option(
     "--seconds",
@@ -86,6 +100,8 @@ def bench(
     *,
     quick: bool,
     as_json: bool,
+    sizes_of_log: tuple[int, ...],
+    large: bool,
     **sizes: float,
 ) -> None:
     """Measure the speed of the server on this machine.
@@ -93,7 +109,8 @@ def bench(
     Each SCENARIO starts `nearline serve` on a temporary store with synthetic data and sends
     requests from another process: hot-read, fresh-read, mixed (reads and events at a fixed rate,
     and memory), ingest, freshness (time from an event to the changed list), new-item, batch, start,
-    scale, promotion (under load) and training-load. --picture works for mixed and scale.
+    scale, promotion (under load) and training-load. --picture works for mixed and scale. With
+    --events, scale measures the growth with the size of the log, without a server.
 
     The targets hold for the default sizes on two cores, which the load generator shares. Runs of
     other sizes are not compared with them.
@@ -105,6 +122,13 @@ def bench(
 
     if picture is not None:
         check_picture(picture)  # fail before the benchmark runs
+    if large and not sizes_of_log:
+        raise click.UsageError("--large needs --events")
+    if sizes_of_log:
+        if scenario != "scale":
+            raise click.UsageError(f"--events belongs to scale, not to {scenario}")
+        _measure_log((*sizes_of_log, *(LARGE if large else ())), out, picture, as_json=as_json)
+        return
     if quick:
         given = click.core.ParameterSource.COMMANDLINE
         sizes |= {
@@ -132,6 +156,30 @@ def bench(
             f"- Not compared with the targets for speed, which hold for {FULL_SIZE:,} users and "
             f"{FULL_SIZE:,} items{', without --quick' if quick else ''}."
         )
+
+
+def _measure_log(
+    sizes: tuple[int, ...], out: Path | None, picture: Path | None, *, as_json: bool
+) -> None:
+    """Measure the growth with the number of events in the log."""
+    from nearline.bench.picture import draw
+    from nearline.bench.size import run
+
+    with tempfile.TemporaryDirectory(prefix="nearline-bench-") as folder, progress_bars() as bars:
+        report = run(sizes, Path(folder), progress=bars)
+    document = {"scenario": "scale", "settings": {"events": list(sizes)}, **report.as_dict()}
+    if out is not None:
+        write_document(document, out)
+    if picture is not None:
+        draw(report, picture, "nearline bench scale --events")
+    if as_json:
+        write_json(document)
+        return
+    rows = [["figure", "value", ""], *([o.name, number(o.value), o.unit] for o in report.figures)]
+    write_table(rows, numbers=(1,))
+    click.echo()
+    for note in report.notes:
+        click.echo(f"- {note}")
 
 
 def _show(scenario: str, plan: "Plan", report: "ScenarioReport") -> None:

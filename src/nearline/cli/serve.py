@@ -27,6 +27,7 @@ from nearline.cli.ranges import ByteSize, IntRange
 from nearline.cli.reading import weights_option
 from nearline.cli.seal import master_key_option
 from nearline.cli.security_options import security_options, take_security
+from nearline.cli.serve_workers import take_roles, workers_option
 from nearline.cli.settings import (
     command_config,
     config_file,
@@ -52,6 +53,7 @@ port_option = click.option(
     epilog=example(
         "nearline serve --store shop/ --port 8080",
         "nearline serve --stores tenants/ --most-open 20",
+        "nearline serve --store shop/ --workers 2",
         "NEARLINE_API_KEY=... nearline serve --store shop/ --host 0.0.0.0",
         "NEARLINE_LLM_KEY=... nearline serve --store shop/ --llm-url URL --llm-model NAME",
     )
@@ -70,6 +72,7 @@ port_option = click.option(
     show_default=True,
     help="With --stores: number of stores that are open at once; others are closed.",
 )
+@workers_option
 @port_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
@@ -138,6 +141,7 @@ def serve(
     store: Path | None,
     stores: Path | None,
     most_open: int,
+    workers: int | None,
     port: int,
     host: str,
     api_key: str | None,
@@ -165,6 +169,8 @@ def serve(
     or words. Use the encoder that the store was trained with. --include-seen applies to the lists
     by which trainings are judged.
     --repeats is also the default of requests.
+
+    With --workers, N processes answer lists from memory, and one process writes.
 
     With --stores, each subfolder is a store, which its first request opens; PUT /v1/ns/NAME creates
     one.
@@ -201,10 +207,13 @@ def serve(
 
             settings = read_settings(ingest_config)
 
+        secured = take_security(security, several or store)
+        pool, reader = take_roles(workers, several, secured)
+
         def open_single() -> "Recommender":
             engine = Recommender(store, config=single)
             try:
-                for source in sources:
+                for source in () if reader else sources:
                     engine.ingest_in_background(source, mapping=ingest_mapping, settings=settings)
             except BaseException:
                 engine.close()
@@ -223,7 +232,7 @@ def serve(
             allow_hosts=allow_hosts,
             limits=limits,
             as_json=as_json,
-            security=take_security(security, several or store),
+            security=secured | {"workers": pool, "reader": reader},
         )
     finally:
         gc.enable()
@@ -303,7 +312,9 @@ def run_server(
         log = server.JsonLog(sys.stderr, time.time)
         log.write("error", "the server ended", reason=for_command_line(str(error)))
         raise click.exceptions.Exit(1) from error
-    if not finished:  # a thread is still opening the store, and cannot be interrupted
+    # A thread that is still opening the store cannot be interrupted, and a reader of a server with
+    # several processes has nothing left to do, while the writer waits for it.
+    if not finished or (security or {}).get("reader") is not None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)

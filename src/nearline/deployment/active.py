@@ -202,6 +202,11 @@ class ActiveDeployment:
         """Whether an import or a training runs in the foreground."""
         return self._foreground > 0
 
+    @property
+    def behind(self) -> bool:
+        """Whether an import has ended that the model has not learned yet; False once closed."""
+        return self._behind and not self._closed and self._process == os.getpid()
+
     def serving(self) -> store.Deployment:
         """Return the deployment; its model reflects the whole log, except a running import."""
         if self._behind:

@@ -72,6 +72,20 @@ def replace_promoted(
     return serving(replace(parts, snapshot=snapshots.replace_promoted(snapshot_id)), config)
 
 
+def keep_merged(
+    parts: Deployment, snapshot: Snapshot, config: Config, lease: Lease | None = None
+) -> None:
+    """Write a merged snapshot and let it replace the promoted one, for the next opening.
+
+    The model in memory doesn't change: the recommender is about to be closed.
+    """
+    snapshots, made = _stored(parts), snapshot.manifest.id
+    snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
+    announce(parts, [*snapshots.promoted()[:-1], made], config, lease)
+    snapshots.replace_promoted(made)
+    snapshots.prune(config.keep_snapshots, parts.state.definitions.models)
+
+
 def roll_back(parts: Deployment, config: Config) -> Deployment:
     """Return to the previously promoted snapshot, and return a deployment that uses it.
 

@@ -8,11 +8,13 @@ from nearline.config import Config
 from nearline.deployment import promotion
 from nearline.deployment.store import Deployment
 from nearline.errors import NearlineError
-from nearline.log import SharedLog
+from nearline.log import FollowedLog, SharedLog
 from nearline.schema.definitions import ACTIVE, MODEL, PROMOTED
 
 logger = logging.getLogger(__name__)
 
+# Model ID before the first snapshot.
+UNTRAINED_ID = "untrained"
 # Seconds until a snapshot that could not be loaded is tried again.
 RETRY_SECONDS = 5.0
 Swap = Callable[[Callable[[Deployment], Deployment]], Deployment]
@@ -36,7 +38,10 @@ class PromotionFollower:
 
     def start(self) -> None:
         """Start the thread if the log is shared."""
-        if isinstance(self._deployment().log, SharedLog):
+        log = self._deployment().log
+        if isinstance(log, FollowedLog):
+            log.on_model = self.wake
+        if isinstance(log, SharedLog):
             self._woken.set()
             self._thread.start()
 
@@ -72,6 +77,8 @@ class PromotionFollower:
         promoted = promoted_in(now)
         if not promoted or promoted[-1] == now.model_id:
             return now
+        if isinstance(now.log, FollowedLog):  # the history is kept by the process that promotes
+            return promotion.with_snapshot(now, promoted[-1], self._config)
         return promotion.follow_promotion(now, promoted, self._config)
 
     def _run(self) -> None:
@@ -86,5 +93,7 @@ class PromotionFollower:
 
 def promoted_in(parts: Deployment) -> list[str]:
     """Return the promotion history in the log, oldest first; empty if there is none."""
+    if isinstance(parts.log, FollowedLog):
+        return [] if parts.log.model == UNTRAINED_ID else [parts.log.model]
     body = parts.state.definitions.get(MODEL, ACTIVE)
     return list(body[PROMOTED]) if body else []

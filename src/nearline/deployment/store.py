@@ -50,9 +50,11 @@ from nearline.errors import (
 from nearline.ingest import follow, forget_examples
 from nearline.log import (
     MEMORY,
+    FollowedLog,
     Log,
     SharedLog,
     UnwritableLog,
+    followed_through,
     is_postgres,
     open_log,
     open_or_read,
@@ -178,22 +180,25 @@ def open_folder(
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(snapshots.current)
         log = _open_log(folder, divided(config.memory).queue)
-    if isinstance(log, UnwritableLog):
+    writable = not isinstance(log, UnwritableLog)
+    if not writable and not isinstance(log, FollowedLog):
         logger.warning("%s cannot be written and is open for reading only", folder)
     try:
         snapshot = loading.result()
         _check_complete(folder, log, snapshot.manifest.offset if snapshot else 0)
         state = _open_state(folder, config, log, snapshot.item_ids if snapshot else [])
         checkpoint = folder / CHECKPOINT
-        with suppress(OSError):  # the store may be open for reading only
+        if writable:
             remove_unfinished(checkpoint)
-        signer = Signer(log.secret if isinstance(log, SharedLog) else secret_of(folder))
+        signer = Signer((isinstance(log, SharedLog) and log.secret) or secret_of(folder))
         parts = Deployment(
             log, state, create_untrained(config), snapshot, snapshots, texts, signer=signer
         )
 
         def on_erased() -> None:
             # These files may contain events of the erased user.
+            if not writable:
+                return
             forget_examples(folder)
             checkpoint.unlink(missing_ok=True)
             if log.seal is not None:
@@ -212,8 +217,10 @@ def open_folder(
 
 
 def _open_log(folder: Path, queue_bytes: int) -> Log:
-    url = log_url(folder)
+    url, channel = log_url(folder), followed_through()
     if not is_postgres(url):
+        if channel is not None:
+            return FollowedLog(folder / LOG, channel)
         return open_or_read(folder / LOG, queue_bytes)
     log = open_log(url, queue_bytes=queue_bytes)
     try:

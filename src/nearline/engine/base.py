@@ -68,10 +68,10 @@ class Engine(EngineStatus):
         self._training, self._checkpoints = Training(current, jobs), Checkpoints(current, jobs)
         self._merging, self._embedding = Merging(current, jobs), Embedding(current, jobs)
         self._retention = Retention(current, jobs)
+        writable = not isinstance(parts.log, UnwritableLog)
         recurring = (self._checkpoints, self._merging, self._embedding, self._retention)
         self._impressions = Impressions(self._log_and_state)
         self._recent = RecentLists()
-        writable = not isinstance(parts.log, UnwritableLog)
         self.served = ServedLog(self.path, config.served_days, clock, writable=writable)
         self._periodic = Periodic(self._every_minute, PERIOD_SECONDS)
         self._sampled: SampledEvents | None = None
@@ -88,7 +88,7 @@ class Engine(EngineStatus):
         current.load_others(parts.state.definitions.models)
         self._quarantine = Quarantine(self.path)
         self._ingesting, self.ingested = Ingesting(), dict[str, Ingested]()
-        self._scheduler = Scheduler(current, jobs, recurring).start()
+        self._scheduler = Scheduler(current, jobs, recurring if writable else ()).start()
 
     def now(self) -> float:
         """Return the current time of the recommender's clock in Unix seconds."""
@@ -115,6 +115,7 @@ class Engine(EngineStatus):
         self.language.close()
         self._impressions.close()
         self.served.close()
+        self._merging.count_imported()
         self._current.close()
         self._quarantine.close()
 

@@ -12,6 +12,7 @@ from nearline.engine.rights import RightsMethods
 from nearline.engine.streams import StreamMethods
 from nearline.engine.training import TrainingMethods
 from nearline.engine.users import UserMethods
+from nearline.engine.worker_roles import WorkerRoles
 
 
 class Recommender(
@@ -27,6 +28,7 @@ class Recommender(
     ExperimentMethods,
     PolicyMethods,
     AdaptationMethods,
+    WorkerRoles,
 ):
     """A real-time recommender: trained on a table, then updated by every event.
 

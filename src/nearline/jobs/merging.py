@@ -1,5 +1,6 @@
 """Merges in the background of the counts that the active model learned online."""
 
+import logging
 import math
 
 from nearline.common.budget import divided
@@ -7,14 +8,17 @@ from nearline.common.counts import count
 from nearline.config import Config
 from nearline.deployment.active import ActiveDeployment
 from nearline.deployment.location import log_url
-from nearline.deployment.promotion import replace_promoted
-from nearline.errors import InvalidInput
+from nearline.deployment.promotion import keep_merged, replace_promoted
+from nearline.errors import InvalidInput, NearlineError
 from nearline.jobs import worker
 from nearline.jobs.leases import training_lease
 from nearline.jobs.queue import Job, Jobs, Outcome, Task
 from nearline.jobs.scheduler import NEVER
 from nearline.jobs.training import training_spec
 from nearline.models.capabilities import LearnsOnline
+from nearline.training.compaction import merge
+
+logger = logging.getLogger(__name__)
 
 # Minimum seconds between merges, however fast events arrive.
 LEAST_SECONDS = 30.0
@@ -22,6 +26,10 @@ LEAST_SECONDS = 30.0
 SHORTEST_SECONDS = 5.0
 # Usual memory of what the model learns from an event.
 EVENT_BYTES = 3_000
+# Share of the records in the snapshot from which on new records are merged.
+LEAST_SHARE = 0.01
+# Imported records that are counted when the store is closed, and not each time it is opened.
+IMPORTED = 100_000
 
 
 class Merging:
@@ -67,13 +75,38 @@ class Merging:
             return NEVER
         if not config.online or not isinstance(parts.model, LearnsOnline):
             return NEVER
-        records, erased = parts.state.offset, False
+        records, erased, total = parts.state.offset, False, 0
         if parts.snapshot is not None:
             manifest = parts.snapshot.manifest
-            records -= manifest.offset
+            total = manifest.offset
+            records -= total
             erased = parts.log.erasures != manifest.erasures
         learned = parts.model.learned_bytes
-        return seconds_left(config, records, now - self._at, erased=erased, learned=learned)
+        return seconds_left(
+            config, records, now - self._at, erased=erased, learned=learned, total=total
+        )
+
+    def count_imported(self) -> None:
+        """Write the counts of a large import to a snapshot, so that no start has to count it.
+
+        Called before the store is closed. An import pauses the model, so only the next opening
+        would count its records, and every later one again until a merge. If it fails, that is what
+        happens.
+        """
+        current, parts = self._current, self._current.deployment
+        old = parts.snapshot.manifest if parts.snapshot else None
+        records = parts.state.offset - (old.offset if old else 0)
+        if not current.behind or parts.snapshots is None or records < IMPORTED:
+            return
+        if not current.config.online or not isinstance(parts.model, LearnsOnline):
+            return
+        try:
+            spec = training_spec(current, parts, current.config, old.seed if old else 0)
+            with training_lease(parts.log) as lease:
+                snapshot = merge(parts.log, spec, parts.snapshot, current.texts)
+                keep_merged(parts, snapshot, current.config, lease)
+        except (NearlineError, OSError) as error:
+            logger.warning("the next start counts what was imported: %s", error)
 
     def _merge(self, task: Task) -> Outcome:
         current = self._current
@@ -106,7 +139,13 @@ class Merging:
 
 
 def seconds_left(
-    config: Config, records: int, seconds: float, *, erased: bool, learned: int = 0
+    config: Config,
+    records: int,
+    seconds: float,
+    *,
+    erased: bool,
+    learned: int = 0,
+    total: int = 0,
 ) -> float:
     """Return the seconds until a merge is due; `NEVER` if there is too little to merge.
 
@@ -120,10 +159,13 @@ def seconds_left(
         Whether a user was erased since then, so that the snapshot still contains their counts.
     learned : int
         Bytes used by what the model learned since the snapshot.
+    total : int
+        Number of records in the snapshot. A merge counts them again, so a large one is rare.
     """
     wait = math.inf
-    usual = config.merge_events * EVENT_BYTES
-    if records >= config.merge_events or learned >= usual:
+    least = max(config.merge_events, int(total * LEAST_SHARE))
+    usual = least * EVENT_BYTES
+    if records >= least or learned >= usual:
         # Events of users with long histories need more memory than usual.
         wait = LEAST_SECONDS if learned < 2 * usual else SHORTEST_SECONDS
     if erased:

@@ -13,6 +13,7 @@ from nearline.log.base import (
     SharedLog,
     in_blocks,
 )
+from nearline.log.channel import FollowedLog, LogChannel, followed_through, following
 from nearline.log.opening import MEMORY, open_log, url_of
 from nearline.log.postgres.target import is_postgres, parse_target
 from nearline.log.reader import LogReader
@@ -23,8 +24,10 @@ __all__ = [
     "MEMORY",
     "Appendable",
     "Appended",
+    "FollowedLog",
     "Lease",
     "Log",
+    "LogChannel",
     "LogReader",
     "OnCommit",
     "OnErase",
@@ -34,6 +37,8 @@ __all__ = [
     "SQLiteLog",
     "SharedLog",
     "UnwritableLog",
+    "followed_through",
+    "following",
     "in_blocks",
     "is_postgres",
     "open_log",

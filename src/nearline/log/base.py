@@ -179,6 +179,23 @@ class Log(Readable, Protocol):
         ...
 
 
+class Watcher(Protocol):
+    """Protocol of objects that are told of each change after the listener, in the same thread."""
+
+    def committed(self, end: int) -> None:
+        """Note that the listener has received the records before `end`."""
+        ...
+
+    def erased(
+        self,
+        user_id: str,
+        erased: Sequence[tuple[int, UserRecord]],
+        kept: Sequence[tuple[int, UserRecord]],
+    ) -> None:
+        """Note that the listener has received an erasure; `kept` are the user's other records."""
+        ...
+
+
 class Lease(NamedTuple):
     """Right of one server at a time to do something, such as training.
 

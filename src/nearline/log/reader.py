@@ -48,8 +48,11 @@ class LogReader:
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
         """Yield (offset, record), `Erased` included, for offsets from `start` to ``stop - 1``."""
+        yield from self._records(start, self.end if stop is None else min(stop, self.end))
+
+    def _records(self, start: int, stop: int) -> Iterator[tuple[int, Record]]:
         hidden = self._tables.hidden
-        for block in self._tables.blocks(start, self.end if stop is None else min(stop, self.end)):
+        for block in self._tables.blocks(start, stop):
             for offset, payload in block:
                 record = decode(offset, payload)
                 yield offset, without_erased(hidden, offset, record) if hidden else record

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
-from nearline.log.base import Appendable, Appended, OnCommit, OnErase, in_blocks
+from nearline.log.base import Appendable, Appended, OnCommit, OnErase, Watcher, in_blocks
 from nearline.log.block_codec import encode_block
 from nearline.log.burials import payloads_of, without_erased
 from nearline.log.codec import decode, encode, event_key
@@ -208,6 +208,10 @@ class SQLiteLog(OpenedLog):
         for block in in_blocks(self.read(start)):
             on_commit(block)
         self._writer.listen(on_commit, on_erase)
+
+    def watch(self, watcher: Watcher | None) -> None:
+        """Set the object that is told of each commit and erasure after the listener."""
+        self._writer.watcher = watcher
 
     def copy_to(self, path: Path) -> None:
         """Write a consistent copy of the log to a new file, which `open_log` can open.

@@ -96,8 +96,7 @@ class Tables:
     """
 
     def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
-        self._path = path
-        self._read_only = read_only
+        self._path, self._read_only = path, read_only
         self._guard = Lock()
         self.hidden: Mapping[bytes, int] = {}
         with self._explained():
@@ -189,6 +188,11 @@ class Tables:
         with self._transaction():
             self._db.execute("UPDATE meta SET value = ? WHERE name = 'erasures'", (erasures,))
         self.erasures = erasures
+
+    def stored_erasures(self) -> int:
+        """Return the number of erasures in the file, which another process may have changed."""
+        with self._explained(), self._guard:
+            return self._number("SELECT value FROM meta WHERE name = 'erasures'")
 
     def markers(self) -> list[tuple[Marker, int]]:
         """Return all markers, and the offset before which each hides events."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nearline.errors import Closed
 from nearline.log import tables as tables_module
-from nearline.log.base import Appendable, Appended, OnCommit, OnErase
+from nearline.log.base import Appendable, Appended, OnCommit, OnErase, Watcher
 from nearline.log.block_codec import CodedBlock
 from nearline.log.burials import (
     PIECE,
@@ -43,6 +43,7 @@ class Writer:
         self._on_erase: OnErase | None = None
         self._failure: BaseException | None = None
         self.left: Left | None = None
+        self.watcher: Watcher | None = None
         graveyard = Graveyard(tables.bury, tables.scrub, tables.unmark)
         self._burials = Burials(graveyard, lambda: tables_module.BUSY_MS / 1_000)
         for marker, end in tables.markers():  # of erasures that a crash interrupted
@@ -156,6 +157,8 @@ class Writer:
         try:
             if len(stored) and self._on_commit:
                 self._on_commit(stored)
+                if self.watcher is not None:
+                    self.watcher.committed(stored[-1][0] + 1)
         except BaseException as error:
             self._failure = error
             _fail(group, error)
@@ -246,6 +249,8 @@ class Writer:
             if events and self._on_erase:
                 self.left = Left(job.user_id, kept)
                 self._on_erase(job.user_id, events)
+                if self.watcher is not None:
+                    self.watcher.erased(job.user_id, events, kept)
         except BaseException as error:
             self._failure = error
             job.future.set_exception(error)

@@ -39,6 +39,8 @@ from nearline.server.queries import refuse_unknown_query
 from nearline.server.routes import OPERATIONS, V1
 from nearline.server.security import API_HEADERS, Security, check_scope
 from nearline.server.traffic import ComputeQueue, Traffic
+from nearline.server.upstream import Upstream
+from nearline.server.worker_metrics import Workers
 from nearline.trust.audit import AuditLine, AuditLog
 from nearline.trust.keyring import Keyring
 from nearline.trust.keys import KeyStore
@@ -58,6 +60,8 @@ def create_app(
     security: Security | None = None,
     keys: Path | None = None,
     keep_open: bool = False,
+    upstream: Path | None = None,
+    workers: Workers | None = None,
 ) -> Gateway:
     """Create the HTTP API as an ASGI application.
 
@@ -90,6 +94,10 @@ def create_app(
         key, requests need one.
     keep_open : bool
         Leave the engine open at shutdown; it was open before.
+    upstream : Path or None
+        Unix socket of the writer process, if this process is one of its readers.
+    workers : Workers or None
+        Counters of the readers, if this process is their writer.
 
     Raises
     ------
@@ -112,6 +120,10 @@ def create_app(
     context = _make_context(host, limits or Limits(), security, clock=clock, timer=timer)
     if audit is not None:
         context = replace(context, auditor=Auditor(audit, timer))
+    if upstream is not None:
+        context = replace(context, upstream=Upstream(upstream))
+    if workers is not None:
+        context.metrics.workers = workers
     if stores is not None:
         context = replace(context, namespaces=Namespaces(stores, context, log))
 
@@ -167,6 +179,8 @@ async def _running(
         preloading.cancel()
         if context.namespaces is not None:
             await context.namespaces.close()
+        if context.upstream is not None:
+            await context.upstream.close()
         await context.host.close()
         if keyring is not None:
             await asyncio.to_thread(keyring.stop)

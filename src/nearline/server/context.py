@@ -22,6 +22,7 @@ from nearline.server.metrics import Metrics
 from nearline.server.preload import Preloader
 from nearline.server.security import Security
 from nearline.server.traffic import ComputeQueue, Traffic
+from nearline.server.upstream import Upstream
 
 T = TypeVar("T")
 
@@ -43,6 +44,8 @@ class AppContext(Struct, frozen=True, kw_only=True):
         Writes the audit log, if there is one.
     namespaces : Namespaces or None
         Stores of the server; None if it has a single one.
+    upstream : Upstream or None
+        The writer process, in a process that only reads.
     """
 
     host: EngineHost
@@ -61,6 +64,7 @@ class AppContext(Struct, frozen=True, kw_only=True):
     security: Security
     auditor: Auditor | None = None
     namespaces: Any = None
+    upstream: Upstream | None = None
 
 
 def app_context(request: Request[Any, Any, Any]) -> AppContext:

@@ -16,6 +16,8 @@ HTTPApp = Callable[[HTTPScope, Receive, Send], Awaitable[None]]
 # Status that nginx, too, logs if a client closes the connection before the response.
 CLIENT_CLOSED = 499
 UNROUTED = "unrouted"
+# Route of a request that another process of the server answers, counts and logs.
+FORWARDED = "forwarded"
 # Headers that pages of other sites may send.
 CORS_HEADERS = b"authorization, x-api-key, nearline-user-token, content-type"
 # Headers Server-Timing for durations below a millisecond, by microseconds, since formatting a float

@@ -39,5 +39,8 @@ METRICS = {
     "nearline_llm_tokens_total": MetricEntry("counter", unit="ops", optional=True),
     "nearline_llm_seconds_total": MetricEntry("counter", unit="s", optional=True),
     "nearline_llm_breaker": MetricEntry("gauge", ("state",), optional=True),
+    "nearline_workers": MetricEntry("gauge"),
+    "nearline_worker_restarts_total": MetricEntry("counter", unit="ops"),
+    "nearline_worker_offset": MetricEntry("gauge"),
     "nearline_model_info": MetricEntry("gauge", ("id",)),
 }

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+import msgspec
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -25,8 +27,9 @@ from nearline.common.budget import MemoryUse
 from nearline.ingest.connector import Ingested
 from nearline.log import Appended
 from nearline.server.cache import AnswerCache
-from nearline.server.exchange import Exchange
+from nearline.server.exchange import FORWARDED, Exchange
 from nearline.server.host import EngineHost
+from nearline.server.worker_metrics import RequestCounts, WorkerCounters, Workers, added
 
 if TYPE_CHECKING:
     from nearline.adapters.language_model import LanguageModel
@@ -56,6 +59,8 @@ class Metrics(Collector):
     ----------
     memory : dict of str to MemoryUse
         Parts of the memory budget.
+    workers : Workers
+        Counters of the reader processes, which are added.
     """
 
     def __init__(self, host: EngineHost, cache: AnswerCache):
@@ -63,12 +68,15 @@ class Metrics(Collector):
         self._cache = cache
         self._requests: defaultdict[tuple[str, str, int], _Requests] = defaultdict(_Requests)
         self.memory: dict[str, MemoryUse] = {}
+        self.workers = Workers()
         self._accepted = self._duplicates = self._degraded = 0
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
     def completed(self, exchange: Exchange) -> None:
         """Count one request by its route's template, which contains no IDs."""
+        if exchange.route == FORWARDED:
+            return
         seconds = exchange.seconds
         requests = self._requests[exchange.method, exchange.route, exchange.status]
         requests.buckets[bisect_left(LATENCY_BUCKETS, seconds)] += 1
@@ -83,6 +91,20 @@ class Metrics(Collector):
         """Count a list that was made without the model because of its deadline."""
         self._degraded += 1
 
+    def encoded(self) -> bytes:
+        """Return the counters of this process for those of the whole server; any thread may call.
+
+        Counters that change meanwhile are in the next report.
+        """
+        cache, engine = self._cache, self._host.current
+        requests = [
+            RequestCounts(*key, list(some.buckets), some.seconds)
+            for key, some in list(self._requests.items())
+        ]
+        counts = (list(cache.hits), cache.misses, cache.made_ahead, self._degraded)
+        offset = 0 if engine is None else engine.reached
+        return msgspec.msgpack.encode(WorkerCounters(requests, *counts, offset))
+
     def render(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)
@@ -93,7 +115,8 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the current value of every metric family."""
-        yield from self._of_requests()
+        readers = self.workers.total()
+        yield from self._of_requests(readers)
         yield _counter("nearline_events_accepted", "Events appended.", self._accepted)
         yield _counter(
             "nearline_events_duplicate", "Events that were already in the log.", self._duplicates
@@ -101,20 +124,23 @@ class Metrics(Collector):
         yield _counter(
             "nearline_degraded",
             "Lists made without the model because of their deadline.",
-            self._degraded,
+            self._degraded + readers.degraded,
         )
-        yield from self._of_cache()
+        yield from self._of_cache(readers)
+        yield from self.workers.metrics()
         yield from self._of_memory()
         yield from self._of_engine()
 
-    def _of_requests(self) -> Iterator[Metric]:
+    def _of_requests(self, readers: WorkerCounters) -> Iterator[Metric]:
         requests = CounterMetricFamily(
             "nearline_requests", "Requests answered.", labels=("method", "route", "status")
         )
         routes: defaultdict[str, _Requests] = defaultdict(_Requests)
-        for (method, route, status), some in self._requests.items():
-            requests.add_metric((method, route, str(status)), sum(some.buckets))
-            total = routes[route]
+        own = [RequestCounts(*key, o.buckets, o.seconds) for key, o in self._requests.items()]
+        for some in added([replace(readers, requests=[*readers.requests, *own])]).requests:
+            labels = some.method, some.route, str(some.status)
+            requests.add_metric(labels, sum(some.buckets))
+            total = routes[some.route]
             total.buckets = [a + b for a, b in zip(total.buckets, some.buckets, strict=True)]
             total.seconds += some.seconds
         yield requests
@@ -128,18 +154,21 @@ class Metrics(Collector):
             latency.add_metric((route,), list(zip(_BOUNDS, sums, strict=True)), total.seconds)
         yield latency
 
-    def _of_cache(self) -> Iterator[Metric]:
+    def _of_cache(self, readers: WorkerCounters) -> Iterator[Metric]:
         cache = self._cache
         hits = CounterMetricFamily(
             "nearline_cache_hits", "Lists answered from the cache.", labels=("made",)
         )
         for made, count in zip(("asked", "ahead"), cache.hits, strict=True):
-            hits.add_metric((made,), count)
+            hits.add_metric((made,), count + readers.hits[made == "ahead"])
         yield hits
         yield _counter(
-            "nearline_cache_misses", "Requested lists that were not cached.", cache.misses
+            "nearline_cache_misses",
+            "Requested lists that were not cached.",
+            cache.misses + readers.misses,
         )
-        yield _counter("nearline_preloaded", "Lists computed before any request.", cache.made_ahead)
+        ahead = cache.made_ahead + readers.made_ahead
+        yield _counter("nearline_preloaded", "Lists computed before any request.", ahead)
         yield GaugeMetricFamily("nearline_cache_answers", "Answers cached.", value=len(cache))
 
     def _of_memory(self) -> Iterator[Metric]:

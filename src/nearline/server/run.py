@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import uvloop
 from granian.constants import Interfaces, SSLProtocols
@@ -28,6 +28,7 @@ from nearline.server.log_handlers import everything_as_json
 from nearline.server.middleware.allowed_hosts import allowed_names
 from nearline.server.namespaces import Stores
 from nearline.server.security import Security, Tls
+from nearline.server.workers import ReaderRole, WorkerPart, WorkerPool
 from nearline.trust.keys import KeyStore
 
 # Maximum number of connections that wait to be accepted, and that are open.
@@ -59,6 +60,8 @@ def serve(
     security: Security | None = None,
     keys: Path | None = None,
     tls: Tls | None = None,
+    workers: WorkerPool | None = None,
+    reader: ReaderRole | None = None,
 ) -> bool:
     """Serve until SIGTERM or SIGINT; then finish requests in flight, close the store and return.
 
@@ -88,6 +91,10 @@ def serve(
         Folder with the keys that ``nearline keys`` makes.
     tls : Tls or None
         Certificate of the server, and the authorities of clients; None serves without TLS.
+    workers : WorkerPool or None
+        Reader processes that share the port; this process then serves only them.
+    reader : ReaderRole or None
+        Role of this process, if it is such a reader.
 
     Returns
     -------
@@ -103,26 +110,36 @@ def serve(
         Any exception of `open_engine`.
     """
     made = "" if keys is not None and KeyStore(keys).exists else None
-    address = check_address(host, port, made if api_key is None else api_key)
+    key = made if api_key is None else api_key
+    address = check_address(host, port, key, shared=reader is not None)
     if tls is not None:
         check_tls(tls)
+    opened = open_engine
+    if open_engine is not None and (workers is not None or reader is not None):
+        whole = WorkerPart(open_engine, workers, reader, lambda: app.context.metrics.encoded())
+        opened = whole.open
     gc.disable()  # until `settle_memory`
     interval = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
         app = create_app(
-            open_engine,
+            opened,
             limits,
             api_key=api_key,
             allowed_hosts=allowed_names(address, allow_hosts),
             stores=stores,
             security=security,
             keys=keys,
+            upstream=None if reader is None else Path(reader.http),
+            workers=None if workers is None else workers.counters,
         )
+        if workers is not None:
+            workers.log = app.log
         restore = everything_as_json(app.log)
         try:
             # Callbacks between threads are cheaper in uvloop than in asyncio's own loop.
-            uvloop.run(_serve(app, address, port, announce, drain_seconds, tls))
+            place = Listening(address, port, tls, workers)
+            uvloop.run(_serve(app, place, announce, drain_seconds))
         finally:
             if not app.host.abandoned:  # else the thread that opens the store may still log
                 restore()
@@ -150,8 +167,11 @@ def check_tls(tls: Tls) -> None:
         ) from None
 
 
-def check_address(host: str, port: int, api_key: str | None) -> str:
-    """Return the IP address to bind; raise `InvalidInput` if it cannot or must not be used."""
+def check_address(host: str, port: int, api_key: str | None, *, shared: bool = False) -> str:
+    """Return the IP address to bind; raise `InvalidInput` if it cannot or must not be used.
+
+    If the port is `shared` with other processes of the same server, it need not be free.
+    """
     try:
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError:
@@ -166,6 +186,8 @@ def check_address(host: str, port: int, api_key: str | None) -> str:
         )
     if not 1 <= port <= 65_535:
         raise InvalidInput(f"port is {port}; it must be 1 to 65535", field="port")
+    if shared:
+        return str(address)
     # Test without SO_REUSEPORT, with which the server would share the port with other processes.
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     with socket.socket(family) as probe:
@@ -180,12 +202,20 @@ def check_address(host: str, port: int, api_key: str | None) -> str:
     return str(address)
 
 
-def granian_server(app: ASGIApp, address: str, port: int, tls: Tls | None = None) -> Server:
-    """Create a granian server with this package's settings, for any ASGI application."""
+def granian_server(
+    app: ASGIApp, address: str, port: int, tls: Tls | None = None, path: str | None = None
+) -> Server:
+    """Create a granian server with this package's settings, for any ASGI application.
+
+    With `path`, it listens on that Unix socket only.
+    """
+    if path is not None:
+        tls = None
     return Server(
         app,
         address=address,
         port=port,
+        uds=None if path is None else Path(path),
         interface=Interfaces.ASGI,
         backlog=BACKLOG,
         backpressure=max_connections(),
@@ -237,18 +267,30 @@ def settle_memory() -> None:
     gc.enable()
 
 
+class Listening(NamedTuple):
+    """Where a server listens: address, port, TLS, and the readers that listen there instead."""
+
+    address: str
+    port: int
+    tls: Tls | None
+    workers: WorkerPool | None
+
+
 async def _serve(
-    app: Gateway,
-    address: str,
-    port: int,
-    announce: Callable[[str], None],
-    drain_seconds: float,
-    tls: Tls | None,
+    app: Gateway, place: Listening, announce: Callable[[str], None], drain_seconds: float
 ) -> None:
-    server = granian_server(app, address, port, tls)
+    address, port, tls, workers = place
+    http = None if workers is None else workers.role.http
+    server = granian_server(app, address, port, tls, http)
     stopping = asyncio.Event()
     app.host.on_failure = stopping.set
-    app.host.on_open = settle_memory
+
+    def opened() -> None:
+        settle_memory()
+        if workers is not None:
+            workers.start()
+
+    app.host.on_open = opened
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
         loop.add_signal_handler(number, stopping.set)
@@ -258,7 +300,8 @@ async def _serve(
     )
     waiting = asyncio.create_task(stopping.wait())
     guard = ConnectionGuard(port, ConnectionLimits(per_address=max(1, max_connections() // 2)))
-    guard.start()
+    if workers is None:
+        guard.start()
     try:
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         ended_by_itself = serving.done()
@@ -266,6 +309,8 @@ async def _serve(
             app.host.abandon()
             app.log.write("info", "stopped while the store was being opened")
         app.context.flow.close()
+        if workers is not None:
+            await asyncio.to_thread(workers.stop, drain_seconds)
         server.stop()  # type: ignore[no-untyped-call]
         _, in_flight = await asyncio.wait({serving}, timeout=drain_seconds)
         if in_flight:
@@ -277,6 +322,10 @@ async def _serve(
         announcing.cancel()
         waiting.cancel()
         guard.stop()
+        if workers is not None:
+            await asyncio.to_thread(workers.stop, drain_seconds)
+        if app.context.upstream is not None:
+            await app.context.upstream.close()
         await app.host.close()
         app.log.stop()
 

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from nearline.server.exchange import CLIENT_CLOSED, Exchange
+from nearline.server.exchange import CLIENT_CLOSED, FORWARDED, Exchange
 from nearline.server.logs import JsonLog
 
 
@@ -41,6 +41,8 @@ class RequestLog:
         log, status, failure = self._log, exchange.status, exchange.failure
         if failure is not None and status != CLIENT_CLOSED:
             log.failure("request failed", failure, request_id=exchange.request_id)
+        if exchange.route == FORWARDED and status < 500:
+            return
         log.add(
             RequestLine(
                 log.timestamp(),

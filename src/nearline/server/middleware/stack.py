@@ -11,6 +11,7 @@ from nearline.server.middleware.allowed_methods import AllowedMethods
 from nearline.server.middleware.api_keys import ApiKeys
 from nearline.server.middleware.cached_answers import CachedAnswers
 from nearline.server.middleware.canonical_paths import CanonicalPaths
+from nearline.server.middleware.divided import Divided
 from nearline.server.middleware.exchanges import Exchanges
 from nearline.server.middleware.namespaced import Namespaced
 from nearline.server.middleware.overload import OverloadProtection
@@ -40,7 +41,8 @@ def middleware_stack(
 
     Every request: ID, host and origin, rate of the address, API key and its rate, cached answer; at
     the end metrics and a log line.
-    A request that is not cached: body, overload, plain lists, canonical path, plain events, then
+    A request that is not cached: body, in a reader process the division between it and the writer,
+    overload, plain lists, canonical path, plain events, then
     the routes.
     """
     security, timer = context.security, context.timer
@@ -55,7 +57,9 @@ def middleware_stack(
         checks.append(ApiKeys(api_key, keyring))
         checks.append(KeyRates(RequestRates(security.key_rate, security.burst), timer))
     routed = CanonicalPaths(PlainEvents(AllowedMethods(api), context.limits))
-    computing = OverloadProtection(PlainLists(routed), context.traffic)
+    computing: HTTPApp = OverloadProtection(PlainLists(routed), context.traffic)
+    if context.upstream is not None:
+        computing = Divided(computing, context.upstream, lambda: _needs_writer(context))
     bodies = RequestBodies(computing, context.limits)
     context.metrics.memory["bodies"] = MemoryUse(bodies.limit, lambda: bodies.held)
     answers: CachedAnswers | Namespaced = CachedAnswers(bodies, context)
@@ -80,3 +84,9 @@ def middleware_stack(
         grant=NOTHING if guarded else EVERYTHING,
         gpc=security.gpc,
     )
+
+
+def _needs_writer(context: AppContext) -> bool:
+    """Return whether the writer has to answer lists, too: also while the store is opened here."""
+    engine = context.host.current
+    return engine is None or engine.lists_need_writer
