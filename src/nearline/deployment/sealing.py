@@ -120,7 +120,7 @@ def _write_sealed(plain: Tables, path: Path, progress: Progress) -> None:
                 [c if r[1] == Erased() else next(rows) for c, r in zip(coded, records, strict=True)]
             )
             progress(block[-1][0] + 1, plain.end, "seal the log")
-        sealed.count_erasures(plain.erasures)
+        sealed.count_erasures(plain.erasures, plain.forgotten_rows())
         for marker, end in plain.markers():
             sealed.mark(marker, end)
     with path.open("rb") as file:

@@ -4,11 +4,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-import apsw
-
 from nearline.errors import InvalidInput
 from nearline.log.archive import TOMBSTONE
-from nearline.log.base import Readable
+from nearline.log.base import ForgottenRows, Readable
 from nearline.log.codec import Coded, encode
 from nearline.log.lock import check_folder
 from nearline.log.tables import Tables
@@ -23,8 +21,8 @@ def rows_of(log: Readable, until: int | None = None) -> Iterator[Coded]:
         yield Coded(TOMBSTONE) if isinstance(record, Erased) else encode(record)
 
 
-def load_file(rows: Iterable[Coded], erasures: int, path: Path) -> None:
-    """Write rows to a new SQLite log, which appears atomically.
+def load_file(rows: Iterable[Coded], erasures: int, path: Path, forgotten: ForgottenRows) -> None:
+    """Write rows to a new SQLite log, with the hashes of erased users; it appears atomically.
 
     Raises
     ------
@@ -42,11 +40,7 @@ def load_file(rows: Iterable[Coded], erasures: int, path: Path) -> None:
     try:
         while some := list(islice(left, _ROWS)):
             tables.insert(some)
+        tables.count_erasures(erasures, forgotten)
     finally:
         tables.close()
-    db = apsw.Connection(str(partial))
-    try:
-        db.execute("UPDATE meta SET value = ? WHERE name = 'erasures'", (erasures,))
-    finally:
-        db.close()
     partial.rename(path)
