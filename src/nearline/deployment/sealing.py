@@ -15,7 +15,9 @@ from nearline.log.lock import StoreLock
 from nearline.log.sealed_rows import sealed_rows
 from nearline.log.tables import Tables, runs_of
 from nearline.schema import Erased
-from nearline.sealing import KEYS, default_source, make_keys, open_keys
+from nearline.sealing import KEYS, Seal, default_source, make_keys, open_keys
+from nearline.served.segments import FOLDER as SERVED
+from nearline.served.segments import seal_segments
 
 # The sealed log while it is written, and the plain one until it is overwritten.
 PARTIAL, PLAIN = f"{LOG}.sealing", f"{LOG}.plain"
@@ -85,6 +87,8 @@ def seal_store(folder: Path, source: str, *, progress: Progress = no_progress) -
         else:
             _replace_log(folder, source, progress)
         _finish(folder)
+        with closing(Seal(open_keys(folder, source))) as seal:
+            seal_segments(folder / SERVED, seal)
         return end
     finally:
         lock.release()

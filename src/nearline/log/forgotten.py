@@ -64,7 +64,7 @@ class Forgotten:
         self._events.update(dict.fromkeys(erasure.events))
         for kept, most in ((self._users, MOST_USERS), (self._events, MOST_EVENTS)):
             while len(kept) > most:
-                del kept[next(iter(kept))]  # type: ignore[attr-defined]
+                del kept[next(iter(kept))]
 
     def covers(self, record: Record) -> bool:
         """Return whether an event must not be stored; False for other records."""

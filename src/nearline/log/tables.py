@@ -105,6 +105,7 @@ class Tables:
         self._read_only = read_only
         self._guard = Lock()
         self.hidden: Mapping[bytes, int] = {}
+        self.forgotten = Forgotten(ForgottenRows())
         with self._explained():
             self._db = _connect(path, read_only=read_only)
             try:

@@ -14,6 +14,7 @@ from threading import Event, Lock, RLock, Thread
 
 import msgspec
 
+from nearline.sealing import Seal
 from nearline.served.rows import ItemsSeen, Served
 from nearline.served.segments import (
     FOLDER,
@@ -45,6 +46,8 @@ class ServedLog:
         Returns the time in Unix seconds.
     writable : bool
         Whether the folder can be written; otherwise entries are kept in memory only.
+    seal : Seal or None
+        Seal of the store; entries on disk are then sealed for their users.
 
     Attributes
     ----------
@@ -59,14 +62,15 @@ class ServedLog:
         clock: Callable[[], float],
         *,
         writable: bool = True,
+        seal: Seal | None = None,
     ) -> None:
         self.folder = None if store is None else store / FOLDER
         self.dropped = 0
-        self._days, self._clock = days, clock
+        self._days, self._clock, self._seal = days, clock, seal
         self._new: deque[tuple[Served | ItemsSeen, float]] = deque()
         self._ring: deque[Served | ItemsSeen] = deque(maxlen=RING)
         keeps = self.folder is not None and writable
-        self._writer = SegmentWriter(self.folder, days) if keeps and self.folder else None
+        self._writer = SegmentWriter(self.folder, days, seal) if keeps and self.folder else None
         self._erasing: set[str] = set()
         self._writing = RLock()
         self._starting = Lock()
@@ -92,7 +96,7 @@ class ServedLog:
         """Yield all entries from a time on (Unix seconds), including those not written yet."""
         self.flush()
         if self.folder is not None:
-            yield from read_segments(self.folder, since)
+            yield from read_segments(self.folder, since, self._seal)
         with self._writing:
             kept = list(self._ring)
         yield from (entry for entry in kept if entry.timestamp >= since)
@@ -100,7 +104,7 @@ class ServedLog:
     def of_user(self, user_id: str) -> list[Served | ItemsSeen]:
         """Return all entries of a user, oldest first within a segment."""
         self.flush()
-        found = [] if self.folder is None else list(entries_of(self.folder, user_id))
+        found = [] if self.folder is None else list(entries_of(self.folder, user_id, self._seal))
         with self._writing:
             kept = list(self._ring)
         return [*found, *(entry for entry in kept if entry.user_id == user_id)]
@@ -131,7 +135,7 @@ class ServedLog:
                 self._ring = deque(kept, maxlen=RING)
                 return count
             self._writer.close()
-            return 0 if self.folder is None else erase_from(self.folder, user_id)
+            return 0 if self.folder is None else erase_from(self.folder, user_id, self._seal)
 
     def end_erasure(self, user_id: str) -> None:
         """Drop what was added meanwhile; from now on, entries of the user are kept again."""
