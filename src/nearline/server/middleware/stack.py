@@ -17,12 +17,14 @@ from nearline.server.middleware.overload import OverloadProtection
 from nearline.server.middleware.plain_events import PlainEvents
 from nearline.server.middleware.plain_lists import PlainLists
 from nearline.server.middleware.problem_responses import send_problem
+from nearline.server.middleware.pseudonym_ids import PseudonymBodies, PseudonymIds
 from nearline.server.middleware.request_bodies import RequestBodies
 from nearline.server.middleware.request_ids import RequestIds
 from nearline.server.middleware.request_log import RequestLog
 from nearline.server.middleware.request_rates import AddressRates, KeyRates
 from nearline.trust.grants import EVERYTHING, NOTHING
 from nearline.trust.keyring import Keyring
+from nearline.trust.pseudonyms import Pseudonyms
 from nearline.trust.rates import RequestRates
 
 
@@ -32,6 +34,7 @@ def middleware_stack(
     *,
     api_key: str | None,
     keyring: Keyring | None,
+    pseudonyms: Pseudonyms | None,
     allowed_hosts: frozenset[str] | None,
     log: JsonLog,
     new_request_id: Callable[[], str],
@@ -41,7 +44,8 @@ def middleware_stack(
     Every request: ID, host and origin, rate of the address, API key and its rate, cached answer; at
     the end metrics and a log line.
     A request that is not cached: body, overload, plain lists, canonical path, plain events, then
-    the routes.
+    the routes. With pseudonyms, those of the path are set before the cache, and those of the body
+    when it is complete.
     """
     security, timer = context.security, context.timer
     observers = [context.metrics.completed, RequestLog(log).completed]
@@ -55,12 +59,16 @@ def middleware_stack(
         checks.append(ApiKeys(api_key, keyring))
         checks.append(KeyRates(RequestRates(security.key_rate, security.burst), timer))
     routed = CanonicalPaths(PlainEvents(AllowedMethods(api), context.limits))
-    computing = OverloadProtection(PlainLists(routed), context.traffic)
+    computing: HTTPApp = OverloadProtection(PlainLists(routed), context.traffic)
+    if pseudonyms is not None:
+        computing = PseudonymBodies(computing, pseudonyms)
     bodies = RequestBodies(computing, context.limits)
     context.metrics.memory["bodies"] = MemoryUse(bodies.limit, lambda: bodies.held)
-    answers: CachedAnswers | Namespaced = CachedAnswers(bodies, context)
+    answers: CachedAnswers | Namespaced | PseudonymIds = CachedAnswers(bodies, context)
     if context.namespaces is not None:
         answers = Namespaced(bodies, CachedAnswers(bodies, context), context.namespaces)
+    if pseudonyms is not None:
+        answers = PseudonymIds(answers, pseudonyms)
     flow = context.flow
 
     def watched(exchange: Exchange) -> None:
