@@ -15,6 +15,7 @@ from nearline.log.archive import archived_rows, is_archive, manifest_of
 from nearline.log.base import ForgottenRows
 from nearline.log.codec import Coded
 from nearline.log.loading import load_file, rows_of
+from nearline.sealing import KEYS, default_source, open_keys
 from nearline.snapshots import Snapshot, SnapshotStore
 
 
@@ -89,6 +90,8 @@ def restore(source: Path, store: str | Path, until: int | None = None) -> Backed
     else:
         with open_log(url_of(source / LOG), read_only=True) as log:
             stop = _checked_end(until, log.end)
+            if log.seal is not None:
+                _take_keys(source, store)
             _load(store, rows_of(log, stop), log.erasures, log.forgotten)
     folder = folder_of(store)
     with suppress(FileNotFoundError):
@@ -97,6 +100,20 @@ def restore(source: Path, store: str | Path, until: int | None = None) -> Backed
     if snapshot is not None and snapshot.manifest.offset > stop:
         snapshot = None
     return BackedUp(store=str(folder), offset=stop, model=_promote(snapshot, folder))
+
+
+def _take_keys(source: Path, store: str | Path) -> None:
+    """Copy the keys of a sealed backup to a new folder, whose log is then sealed, too."""
+    if is_postgres(store):
+        raise InvalidInput(
+            "a sealed store cannot be restored to PostgreSQL, where it would be readable; name a "
+            "folder",
+            field="store",
+        )
+    folder = Path(store)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(source / KEYS, folder / KEYS)
+    open_keys(folder, default_source())
 
 
 def _load(

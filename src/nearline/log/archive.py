@@ -95,8 +95,14 @@ def archive_log(
     Raises
     ------
     InvalidInput
-        The folder is not empty and no archive, or the log ends before the archive.
+        The folder is not empty and no archive, the log ends before the archive, or it is sealed.
     """
+    if log.seal is not None:
+        raise InvalidInput(
+            "the store is sealed, and an archive is not: erased users would remain readable in "
+            "copies of it; use nearline backup",
+            field="folder",
+        )
     manifest = manifest_of(folder)
     if log.end < manifest.end or log.erasures < manifest.erasures:
         raise InvalidInput(
