@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections import Counter
 from pathlib import Path
+from random import Random
 from typing import Any
 from unittest.mock import patch
 
@@ -18,6 +19,7 @@ from nearline.kernels.key_filter import ABSENT, add_to_filter, filter_words, fin
 from nearline.log import SQLiteLog, convert_index, run_index, runs
 from nearline.log.codec import encode, event_key, keys_of, user_key
 from nearline.log.run_index import RunIndex
+from nearline.log.runs import Buried, fill, new_run
 from nearline.log.tables import Tables, runs_of
 from nearline.schema import Event
 from nearline.testing.log_case import append, block, erase, event
@@ -152,6 +154,44 @@ def test_no_trace_of_an_erased_key_is_left(tmp_path: Path, monkeypatch: pytest.M
         assert stored == (number % 7 != 3)
     assert user_key("u3").to_bytes(8, "little", signed=True) not in files
     assert user_key("u4").to_bytes(8, "little", signed=True) in files
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3), st.booleans()), min_size=1),
+    st.randoms(),
+)
+def test_erased_entries_of_a_run_leave_no_key(
+    rows: list[tuple[int, int, bool]], random: Random
+) -> None:
+    """In any order and in pieces; event keys may share their upper half."""
+    keys = [bytes([upper] * 8) + at.to_bytes(8, "big") for at, (_, upper, _) in enumerate(rows)]
+    keyed = [at for at, (_, _, with_id) in enumerate(rows) if with_id]
+    run = fill(
+        new_run(None, 100, 100 + len(rows), len(rows), len(keyed)),
+        np.array([user for user, _, _ in rows], dtype=np.int64),
+        np.arange(len(rows), dtype=np.uint32),
+        np.frombuffer(b"".join(keys[at] for at in keyed), dtype=np.uint8).reshape(-1, 16),
+        np.array(keyed, dtype=np.uint32),
+    )
+    left = set(range(len(rows)))
+    while left:
+        piece = random.sample(sorted(left), random.randint(1, len(left)))
+        left -= set(piece)
+        run.erase(
+            [
+                Buried(100 + at, rows[at][0], keys[at] if at in keyed else None)
+                for at in sorted(piece)
+            ]
+        )
+        for user in range(5):
+            assert run.of_user(user) == [100 + at for at in sorted(left) if rows[at][0] == user]
+        live_users = {rows[at][0] for at in left}
+        live_keys = {int.from_bytes(keys[at][:8]) for at in left.intersection(keyed)}
+        assert not live_users or set(run.users.tolist()) == live_users
+        assert not live_keys or set(run.high.tolist()) == live_keys
+        assert (np.diff(run.users) >= 0).all()
+        assert (np.diff(run.high.astype(object)) >= 0).all()
+    assert set(run.users.tolist()) <= {0} | {rows[at][0] for at in piece}
 
 
 def test_a_key_that_an_interrupted_erasure_left_is_not_known(

@@ -38,6 +38,7 @@ class ValueColumn:
         self._values = np.full(size, np.nan)
         self._kinds = np.zeros(size, dtype=np.uint8)
         self._counts = [0] * (LIST + 1)
+        self._types = 0  # the types that occur, as bits
         self._lists: PackedLists | None = None
 
     @staticmethod
@@ -76,6 +77,7 @@ class ValueColumn:
         self._values[at] = values
         self._kinds[at] = kind
         self._counts[kind] += len(values)
+        self._types = _bits(self._counts)
 
     def set(self, index: int, value: Any) -> bool:
         """Set the value of an item, None for a missing one; return whether the types changed."""
@@ -101,25 +103,25 @@ class ValueColumn:
             self._kinds[index] = kind
             counts[before] -= 1
             counts[kind] += 1
-            changed = changed or counts[kind] == 1 or not counts[before]
+            if counts[kind] == 1 or not counts[before]:
+                self._types = _bits(counts)
+                changed = True
         return changed
 
     def types(self) -> tuple[int, int]:
         """Return the types that occur, and those of the entries of lists, as bits."""
-        return _bits(self._counts), 0 if self._lists is None else _bits(self._lists.counts)
+        return self._types, 0 if self._lists is None else self._lists.types
 
     def operand(self, n: int, rows: NDArray[np.int64] | None) -> Operand:
         """Return the values of the first `n` items, or of some; most arrays are views."""
-        types = _bits(self._counts)
-        values, kinds = self._values[:n], self._kinds[:n]
-        if rows is not None:
-            values, kinds = values[rows], kinds[rows]
-        lists = None
+        types, lists, kinds = self._types, None, None
         if types & 1 << LIST and self._lists is not None:
             lists = self._lists.operand(n, rows)
-        types &= ~(1 << LIST)
-        several = types & (types - 1) != 0
-        return Operand(values, types, kinds if several else None, lists)
+            types &= ~(1 << LIST)
+        if types & (types - 1):  # several
+            kinds = self._kinds[:n] if rows is None else self._kinds[rows]
+        values = self._values[:n] if rows is None else self._values[rows]
+        return Operand(values, types, kinds, lists)
 
     def release(self) -> None:
         """Give back the references to strings; the column must not be used any more."""
@@ -133,17 +135,19 @@ class PackedLists:
 
     Attributes
     ----------
-    counts : list of int
-        Number of entries by type.
+    types : int
+        Types of entries that occur, as bits.
     """
 
     def __init__(self, strings: StringTable, size: int) -> None:
-        self.counts = [0] * (LIST + 1)
+        self.types = 0
+        self._counts = [0] * (LIST + 1)
         self._strings = strings
         self._starts = np.zeros(size, dtype=np.int64)
         self._sizes = np.full(size, np.nan)
         self._used = 0
         self._dead = 0
+        self._newest = -1  # largest index of an item that has had a list
         self._owners = np.zeros(0, dtype=np.int32)
         self._entries = np.zeros(0)
         self._kinds: Kinds = np.zeros(0, dtype=np.uint8)
@@ -163,11 +167,12 @@ class PackedLists:
 
         O(entries), amortised.
         """
-        before = self.counts.copy()
+        before = self.types
         self._remove(index)
         if values is not None:
             self._append(index, values)
-        return any(bool(old) != bool(new) for old, new in zip(before, self.counts, strict=True))
+        self.types = _bits(self._counts)
+        return self.types != before
 
     def _append(self, index: int, values: Sequence[Any]) -> None:
         start, end = self._used, self._used + len(values)
@@ -181,8 +186,9 @@ class PackedLists:
         ]
         self._kinds[start:end] = kinds
         self._owners[start:end] = index
+        self._newest = max(self._newest, index)
         for kind in kinds:
-            self.counts[kind] += 1
+            self._counts[kind] += 1
         self._starts[index], self._sizes[index], self._used = start, len(values), end
 
     def operand(self, n: int, rows: NDArray[np.int64] | None) -> ListOperand:
@@ -190,9 +196,17 @@ class PackedLists:
         if rows is None:
             owners, entries = self._owners[: self._used], self._entries[: self._used]
             kinds, sizes = self._kinds[: self._used], self._sizes[:n]
-            if self._used and int(owners.max()) >= n:  # items that are newer than the rest
+            if self._newest >= n:  # items that are newer than the rest
                 old = owners < n
                 owners, entries, kinds = owners[old], entries[old], kinds[old]
+        elif len(rows) == 1:
+            sizes, n = self._sizes[rows], 1
+            start, length = int(self._starts[rows[0]]), 0 if np.isnan(sizes[0]) else int(sizes[0])
+            entries, kinds = (
+                self._entries[start : start + length],
+                self._kinds[start : start + length],
+            )
+            owners = np.zeros(length, dtype=np.int32)
         else:
             sizes = self._sizes[rows]
             lengths = np.fmax(sizes, 0.0).astype(np.int64)  # 0 for NaN
@@ -201,7 +215,7 @@ class PackedLists:
             at = np.arange(len(owners)) + np.repeat(self._starts[rows] - before, lengths)
             entries, kinds = self._entries[at], self._kinds[at]
             n = len(rows)
-        types = _bits(self.counts)
+        types = self.types
         several = types & (types - 1) != 0
         return ListOperand(n, owners, Operand(entries, types, kinds if several else None), sizes)
 
@@ -218,7 +232,7 @@ class PackedLists:
         for kind, entry in zip(
             self._kinds[part].tolist(), self._entries[part].tolist(), strict=True
         ):
-            self.counts[kind] -= 1
+            self._counts[kind] -= 1
             if kind == STRING:
                 self._strings.drop(int(entry))
         self._entries[part] = np.nan

@@ -198,6 +198,10 @@ class ItemColumns:
         """
         key = self._key(scope, name)
         with self.lock:
+            column = self._columns.get(key)
+            if column is not None and column.complete:
+                self._columns[key] = self._columns.pop(key)  # used most recently
+                return column.operand(n, rows)
             if key[0] and not self._names[name]:
                 size = n if rows is None else len(rows)
                 return Operand(np.full(size, np.nan), 0)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, NamedTuple, cast
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -170,7 +171,7 @@ class Machine:
         value = ops.operand(_scalar(found))
         codes = ops.only(value, 1 << STRING)
         if np.ndim(codes) and not (codes < 0).any():
-            sizes = _by_code(pc.utf8_length(self._strings.column), codes, np.nan)
+            sizes = self._for_each_of_column(codes, pc.utf8_length, np.nan)
         else:
             sizes = self._for_each(value, lambda texts: list(map(len, texts)), np.nan)
         if value.lists is not None:
@@ -213,16 +214,19 @@ class Machine:
         codes = ops.only(where, 1 << STRING)
         if not np.ndim(codes) or (codes < 0).any():
             return self._for_each(where, lambda texts: _searched(op, part, texts), 0.0)
-        return _by_code(_COLUMN_SEARCHES[op](self._strings.column, part), codes, 0.0)
+        return self._for_each_of_column(codes, partial(_COLUMN_SEARCHES[op], part), 0.0)
 
     def _order_against(self, value: Operand, text: str) -> Floats:
         """Return 1 for strings after `text`, -1 for those before it, and 0 for equal ones."""
         codes = ops.only(value, 1 << STRING)
         if (codes < 0).any():
             return self._for_each(value, lambda ws: [(w > text) - (w < text) for w in ws], np.nan)
-        column = self._strings.column
-        after, before = pc.greater(column, text), pc.less(column, text)
-        return _by_code(after, codes, np.nan) - _by_code(before, codes, np.nan)
+
+        def order(strings: Any) -> Any:
+            after, before = pc.greater(strings, text), pc.less(strings, text)
+            return pc.subtract(after.cast(pa.int8()), before.cast(pa.int8()))
+
+        return self._for_each_of_column(codes, order, np.nan)
 
     def _truth(self, value: Found) -> Mask:
         found = _scalar(value)
@@ -282,6 +286,25 @@ class Machine:
         numbers[there] = table[known]
         return numbers
 
+    def _for_each_of_column(
+        self, codes: Floats, function: Callable[[Any], Any], other: float
+    ) -> Floats:
+        """Return a number for each string, from a function of an Arrow array of strings.
+
+        The function is called with the distinct strings of a column, which may be few of all.
+        """
+        there = ~np.isnan(codes)
+        known = codes[there].astype(np.int64)
+        column = self._strings.column
+        used = np.zeros(len(column), dtype=np.bool_)
+        used[known] = True
+        places = np.flatnonzero(used)
+        table = np.empty(len(column))
+        table[places] = function(column.take(pa.array(places))).to_numpy(zero_copy_only=False)
+        numbers = np.full(len(codes), other)
+        numbers[there] = table[known]
+        return numbers
+
     def _ranks(self, left: Operand, right: Operand) -> tuple[Any, Any]:
         """Return numbers in the order of the strings of two operands."""
         for one, other in ((left, right), (right, left)):
@@ -313,14 +336,6 @@ class Machine:
         return self._strings.texts(places[:known]) + more
 
 
-def _by_code(found: Any, codes: Floats, missing: float) -> Floats:
-    """Return what was found for the string of each code; `missing` where the code is NaN."""
-    there = ~np.isnan(codes)
-    numbers = np.full(len(codes), missing)
-    numbers[there] = found.to_numpy(zero_copy_only=False)[codes[there].astype(np.int64)]
-    return numbers
-
-
 def _searched(op: str, part: str, texts: list[str]) -> Sequence[float]:
     return [_SEARCHES[op](text, [part])[0] for text in texts]
 
@@ -335,10 +350,10 @@ def _looked_up(table: Floats, codes: Any) -> Any:
 
 Search = Callable[[str, list[str]], Sequence[float]]
 # One string in many, and many in one.
-_COLUMN_SEARCHES: dict[str, Callable[[Any, str], Any]] = {
-    "startsWith": lambda texts, part: pc.starts_with(texts, part),
-    "endsWith": lambda texts, part: pc.ends_with(texts, part),
-    "contains": lambda texts, part: pc.match_substring(texts, part),
+_COLUMN_SEARCHES: dict[str, Callable[[str, Any], Any]] = {
+    "startsWith": lambda part, texts: pc.starts_with(texts, part),
+    "endsWith": lambda part, texts: pc.ends_with(texts, part),
+    "contains": lambda part, texts: pc.match_substring(texts, part),
 }
 _SEARCHES: dict[str, Search] = {
     "startsWith": lambda text, parts: [text.startswith(part) for part in parts],

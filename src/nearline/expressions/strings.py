@@ -30,7 +30,9 @@ class StringTable:
         self._free: list[int] = []
         # Unix seconds of the strings that are times, by code; NaN for others, -inf if not read yet.
         self._seconds = np.zeros(0)
-        self._column: Any = None
+        # All strings as an Arrow array, and the version of the table to which it belongs.
+        self._version = 0
+        self._column: tuple[int, Any] = (-1, None)
 
     def __len__(self) -> int:
         """Return the number of codes, including free ones."""
@@ -69,9 +71,12 @@ class StringTable:
     @property
     def column(self) -> Any:
         """All strings as an Arrow array, by code; built again after strings were added."""
-        if self._column is None:
-            self._column = pa.array(self._texts, pa.large_string())
-        return self._column
+        version, column = self._column
+        if version != self._version:
+            version = self._version  # before the strings are read: they may change meanwhile
+            column = pa.array(self._texts, pa.large_string())
+            self._column = version, column
+        return column
 
     def take(self, text: str) -> int:
         """Return the code of a string and add a reference, adding the string if it is new."""
@@ -90,7 +95,6 @@ class StringTable:
         code = self._codes.get(text)
         if code is not None:
             return code
-        self._column = None
         if self._free:
             code = self._free.pop()
             self._texts[code] = text
@@ -102,16 +106,17 @@ class StringTable:
                 self._uses = grown(self._uses, code + 1)
                 self._seconds = grown(self._seconds, code + 1, -np.inf)
         self._codes[text] = code
+        self._version += 1
         return code
 
     def drop(self, code: int) -> None:
         """Remove a reference; a string without references leaves the table."""
         self._uses[code] -= 1
         if not self._uses[code]:
-            self._column = None
             del self._codes[self._texts[code]]
             self._texts[code] = ""
             self._free.append(code)
+            self._version += 1
 
     def drop_all(self, codes: NDArray[np.int64]) -> None:
         """Remove one reference for each of many codes."""

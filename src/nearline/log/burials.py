@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from nearline.errors import StorageFailed
 from nearline.log.codec import decode, keys_of, user_key
-from nearline.log.run_index import Buried
+from nearline.log.runs import Buried
 from nearline.schema import USER_RECORDS, Erased, Record, UserRecord
 
 # Events of one transaction, for which other writes wait a few milliseconds.

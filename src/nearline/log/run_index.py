@@ -12,12 +12,13 @@ themselves are read again. If a file of a run is missing or damaged, this begins
 """
 
 import logging
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from threading import Thread
-from typing import NamedTuple, cast
+from typing import cast
 
 import apsw
 import numpy as np
@@ -27,7 +28,7 @@ from nearline.errors import Closed, StorageFailed
 from nearline.kernels.key_filter import ABSENT, GONE, NOWHERE, find_keys
 from nearline.log.block_codec import CodedBlock
 from nearline.log.codec import KEY_BYTES, Coded, decode, keys_of
-from nearline.log.runs import SortedRun, fill, merged, new_run, open_run, seal
+from nearline.log.runs import Buried, SortedRun, fill, merged, new_run, open_run, seal
 
 logger = logging.getLogger(__name__)
 
@@ -67,14 +68,6 @@ _ERASED = (
 Pair = tuple[int, bytes]  # offset, payload
 # One transaction that excludes all other use of the log's tables.
 Transaction = Callable[[], AbstractContextManager[None]]
-
-
-class Buried(NamedTuple):
-    """Keys of a record to erase."""
-
-    offset: int
-    user_key: int
-    event_key: bytes | None
 
 
 class RunIndex:
@@ -190,20 +183,25 @@ class RunIndex:
         """Remove keys from the log's file; the caller begins the transaction."""
         self._db.execute(_BURY_RECENT, (apsw.carray(offsets),))
 
-    def bury(self, records: Iterable[Buried]) -> None:
+    def bury(self, records: Sequence[Buried]) -> None:
         """Remove the keys of some records that were overwritten."""
+        if self._merging is not None:
+            self._meanwhile += records
         for record in records:
-            if self._merging is not None:
-                self._meanwhile.append(record)
             self._ids.pop(record.event_key or b"", None)
-            recent = self._users.get(record.user_key, [])
-            if record.offset in recent:
-                recent.remove(record.offset)
-            for run in (*self._runs, *self._fresh):
-                if run.first <= record.offset < run.last:
-                    _erase(run, record)
-                    if run.path is not None:
-                        self._touched.add(run.path)
+            recent = self._users.get(record.user_key, [])  # ascending
+            at = bisect_left(recent, record.offset)
+            if recent[at : at + 1] == [record.offset]:
+                del recent[at]
+        for run in (*self._runs, *self._fresh):
+            self._erase(run, records)
+
+    def _erase(self, run: SortedRun, records: Sequence[Buried]) -> None:
+        inside = [one for one in records if run.first <= one.offset < run.last]
+        if inside:
+            run.erase(inside)
+            if run.path is not None:
+                self._touched.add(run.path)
 
     def sync(self) -> None:
         """Write removed keys to disk."""
@@ -323,10 +321,7 @@ class RunIndex:
             if path is not None:
                 self._db.execute(_DROP_RUNS, (new.first, new.last))
                 self._db.execute(_ADD_RUN, (new.first, new.last, path.name))
-            for record in self._meanwhile:
-                if new.first <= record.offset < new.last:
-                    _erase(new, record)
-                    self._touched.update([path] if path else [])
+            self._erase(new, self._meanwhile)
             at = self._runs.index(group[0])
             self._runs = (*self._runs[:at], new, *self._runs[at + len(group) :])
         for old in group:
@@ -391,10 +386,3 @@ class RunIndex:
             if end - begun > REPORTED:
                 logger.warning("indexing the log: %d %%", 100 * (stop - begun) // (end - begun))
             self.flush_if_due()
-
-
-def _erase(run: SortedRun, record: Buried) -> None:
-    key = record.event_key or bytes(KEY_BYTES)
-    high, low = int.from_bytes(key[:8]), int.from_bytes(key[8:])
-    with_id = record.event_key is not None
-    run.erase(record.offset, record.user_key, high, low, with_id=with_id)

@@ -5,12 +5,13 @@ user ID, and the offset of each event under the hash of its event ID, with a fil
 most hashes that are not there. An entry takes 12 bytes for a user and 24 for an event ID.
 
 Files appear atomically, and are complete and on disk before the log refers to them. Only an erasure
-changes a file: the entry gets the key of its neighbour and the offset `GONE`, so that the order
-remains and no trace of the key is left.
+changes a file: the entry gets the offset `GONE` and, once all entries with its key have it, the key
+of a neighbour, so that the order remains and no trace of the key is left.
 """
 
 import os
 import zlib
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,14 @@ HEAD_BYTES = 64
 MERGED_AT_ONCE = 500_000
 
 Array = NDArray[Any]
+
+
+class Buried(NamedTuple):
+    """Keys of a record to erase."""
+
+    offset: int
+    user_key: int
+    event_key: bytes | None
 
 
 class SortedRun(NamedTuple):
@@ -63,32 +72,39 @@ class SortedRun(NamedTuple):
 
     def of_user(self, key: int) -> list[int]:
         """Return the offsets of a user's records, ascending."""
-        begin, end = np.searchsorted(self.users, [key, key + 1] if key < 2**63 - 1 else [key, key])
-        end = len(self.users) if key == 2**63 - 1 else end
+        begin, end = self._entries_of(key)
         found = self.user_offsets[begin:end]
         offsets: list[int] = (found[found != GONE].astype(np.int64) + self.first).tolist()
         return offsets
 
-    def erase(self, offset: int, user_key: int, high: int, low: int, *, with_id: bool) -> None:
-        """Erase the entries of one record."""
-        place = offset - self.first
-        begin = int(np.searchsorted(self.users, user_key))
-        while begin < len(self.users) and self.users[begin] == user_key:
-            if self.user_offsets[begin] == place:
-                self.user_offsets[begin] = GONE
-                _overwrite(self.users, begin)
+    def erase(self, records: Sequence[Buried]) -> None:
+        """Erase the entries of some records of this run."""
+        places: dict[int, list[int]] = defaultdict(list)
+        for record in records:
+            places[record.user_key].append(record.offset - self.first)
+        for user_key, of_user in places.items():
+            begin, end = self._entries_of(user_key)
+            offsets = self.user_offsets[begin:end]
+            offsets[np.isin(offsets, of_user)] = GONE
+            _forget(begin, end, self.user_offsets, self.users)
+        for record in records:
+            if record.event_key is not None:
+                self._erase_id(record.offset - self.first, record.event_key)
+
+    def _entries_of(self, user_key: int) -> tuple[int, int]:
+        """Return where the entries of a user begin and end."""
+        begin = np.searchsorted(self.users, user_key)
+        return int(begin), int(np.searchsorted(self.users, user_key, side="right"))
+
+    def _erase_id(self, place: int, key: bytes) -> None:
+        high, low = np.uint64(int.from_bytes(key[:8])), int.from_bytes(key[8:])
+        begin = int(np.searchsorted(self.high, high))
+        end = int(np.searchsorted(self.high, high, side="right"))
+        for at in range(begin, end):
+            if self.low[at] == low and self.id_offsets[at] in (place, UNKNOWN):
+                self.id_offsets[at] = GONE
                 break
-            begin += 1
-        if not with_id:
-            return
-        begin = int(np.searchsorted(self.high, np.uint64(high)))
-        while begin < len(self.high) and self.high[begin] == high:
-            if self.low[begin] == low and self.id_offsets[begin] in (place, UNKNOWN):
-                self.id_offsets[begin] = GONE
-                _overwrite(self.high, begin)
-                _overwrite(self.low, begin)
-                break
-            begin += 1
+        _forget(begin, end, self.id_offsets, self.high, self.low)
 
     def sync(self) -> None:
         """Write erasures to disk."""
@@ -97,12 +113,15 @@ class SortedRun(NamedTuple):
                 os.fsync(file.fileno())
 
 
-def _overwrite(keys: Array, at: int) -> None:
-    """Replace a key by that of a neighbour, which keeps the order."""
-    if len(keys) == 1:
-        keys[0] = 0
-    else:
-        keys[at] = keys[at - 1] if at else keys[1]
+def _forget(begin: int, end: int, offsets: Array, *keys: Array) -> None:
+    """Replace equal keys by that of a neighbour, which keeps the order, if all entries are gone."""
+    if (offsets[begin:end] != GONE).any():
+        return
+    for each in keys:
+        if begin:
+            each[begin:end] = each[begin - 1]
+        else:
+            each[:end] = each[end] if end < len(each) else 0
 
 
 def new_run(path: Path | None, first: int, last: int, n_users: int, n_ids: int) -> SortedRun:

@@ -21,7 +21,8 @@ from nearline.log.forgotten_table import new_secret, store_erasure, store_rows, 
 from nearline.log.lock import check_folder
 from nearline.log.payload_seal import PayloadSeal
 from nearline.log.read_connection import connect_to_read
-from nearline.log.run_index import SCHEMA, Buried, Pair, RunIndex
+from nearline.log.run_index import SCHEMA, Pair, RunIndex
+from nearline.log.runs import Buried
 from nearline.schema import UserRecord
 from nearline.sealing import Seal, unlocked_beside
 from nearline.sealing.seal import number_of
