@@ -37,7 +37,7 @@ def test_items_of_few_users_are_withheld(least: int, method: str) -> None:
         expected = {f"i{n}" for n in range(1, 8) if n >= least} | {"nobody"}
         assert shown(rec, method) >= expected - {"nobody"}
         assert shown(rec, method) <= expected
-        boosted = shown(rec, method, boost="if(item_id == 'i1', 9, 1)")
+        boosted = shown(rec, method, boost="item_id == 'i1' ? 9.0 : 1.0")
         assert boosted == shown(rec, method)
 
 

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Awaitable
 from typing import Any
-from urllib.parse import quote_from_bytes, unquote_plus, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from litestar.types import HTTPScope, Receive, Send
 
+from nearline.errors import InvalidInput
+from nearline.schema import check_id
 from nearline.server.cache import Key
 from nearline.server.exchange import Exchange, HTTPApp, exchange_of
 from nearline.server.middleware.cached_answers import CachedAnswers
@@ -43,8 +45,9 @@ class PseudonymIds:
         match = _PATH.fullmatch(exchange.path)
         user_id = None if match is None else _decoded(match[3])
         if match is not None and user_id is not None:
-            pseudonym = self._pseudonyms.of(user_id, namespace).encode()
-            exchange.path = scope["raw_path"] = match[1] + pseudonym + match[4]
+            pseudonym = _pseudonym(self._pseudonyms, user_id, namespace)
+            if pseudonym != user_id:
+                exchange.path = scope["raw_path"] = match[1] + pseudonym.encode() + match[4]
         query = scope["query_string"]
         if b"user" in query:
             scope["query_string"] = _QUERY.sub(
@@ -65,8 +68,11 @@ class PseudonymIds:
         return self._answers.make_ahead(key, request_id)
 
     def _in_query(self, value: bytes, namespace: str) -> bytes:
-        text = unquote_plus(value.decode("latin-1"), errors="strict")
-        return quote_from_bytes(self._pseudonyms.of(text, namespace).encode()).encode()
+        user_id = _decoded(value.replace(b"+", b" "))
+        if user_id is None:
+            return value
+        pseudonym = _pseudonym(self._pseudonyms, user_id, namespace)
+        return value if pseudonym == user_id else pseudonym.encode()
 
 
 class PseudonymBodies:
@@ -106,18 +112,27 @@ class PseudonymBodies:
 
     def _entry(self, entry: dict[str, Any], namespace: str) -> None:
         for name in _FIELDS:
-            if isinstance(entry.get(name), str) and entry[name]:
-                entry[name] = self._pseudonyms.of(entry[name], namespace)
+            if isinstance(entry.get(name), str):
+                entry[name] = _pseudonym(self._pseudonyms, entry[name], namespace)
         for name in _LISTS:
             if isinstance(entry.get(name), list):
                 entry[name] = [
-                    self._pseudonyms.of(one, namespace) if isinstance(one, str) and one else one
+                    _pseudonym(self._pseudonyms, one, namespace) if isinstance(one, str) else one
                     for one in entry[name]
                 ]
 
 
+def _pseudonym(pseudonyms: Pseudonyms, user_id: str, namespace: str) -> str:
+    """Return the pseudonym of an ID; an invalid ID is kept, and the route then refuses it."""
+    try:
+        check_id(user_id, "user_id")
+    except InvalidInput:
+        return user_id
+    return pseudonyms.of(user_id, namespace)
+
+
 def _decoded(part: bytes) -> str | None:
-    """Return a part of a path as text; None if it is malformed, which the route then refuses."""
+    """Return a part of a path or query as text; None if it is malformed: the route refuses it."""
     try:
         return unquote_to_bytes(part).decode()
     except UnicodeDecodeError:
