@@ -27,7 +27,6 @@ from nearline.served.attribution import MAX_WINDOW, kind_of
 from nearline.state import StateConfig
 
 MOST_SECONDS = 1e9
-MOST_PEOPLE = 1_000_000
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,9 +78,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         person has interacted with has no similar items and is not among those of others, so that
         the list does not show what this person has looked at.
     least_people : int or None
-        Minimum number of users of an item that popular and trending lists, `similar` and `audience`
-        show: below it, the item is withheld, unless no user has interacted with it. None means 20
-        in a sealed store, and 0 in others.
+        Minimum number of users of an item in lists for everybody: items with fewer, but at least
+        one, are withheld. None means 20 in a sealed store, and 0 in others.
     trial_users : int
         Number of users whose newest event is held out to compare a newly trained model with the
         serving one before promotion; 0 promotes without a comparison.
@@ -157,7 +155,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.memory is not None:
             require(self, "memory", LEAST_BYTES, MOST_BYTES)
         if self.least_people is not None:
-            require(self, "least_people", 0, MOST_PEOPLE)
+            require(self, "least_people", 0, 1_000_000)
         if self.search_seconds is not None:
             require(self, "search_seconds", 0, MOST_SECONDS)
         check_repeats(self.repeats)
