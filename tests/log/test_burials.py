@@ -9,7 +9,7 @@ import pytest
 
 from nearline.errors import StorageFailed
 from nearline.log import SQLiteLog, burials, open_log, url_of, writer
-from nearline.log.run_index import Buried
+from nearline.log.runs import Buried
 from nearline.log.tables import Tables
 from nearline.schema import Erased, Event
 from nearline.testing.log_case import WAIT, Listener, append, erase, event
