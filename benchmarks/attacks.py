@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from benchmarks.machine import write
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 import nearline as nl
 from nearline.config import Config
@@ -55,7 +55,7 @@ def fitted(rows: Rows) -> nl.Recommender:
     return nl.Recommender(config=CONFIG).fit(pa.table(columns))
 
 
-def auc(positive: Sequence[float], negative: Sequence[float]) -> float:
+def auc(positive: ArrayLike, negative: ArrayLike) -> float:
     """Return the probability that a positive has the higher score; ties count half."""
     first, second = np.asarray(positive)[:, None], np.asarray(negative)[None, :]
     return float(np.mean((first > second) + 0.5 * (first == second)))
@@ -64,7 +64,7 @@ def auc(positive: Sequence[float], negative: Sequence[float]) -> float:
 def overlap(rec: nl.Recommender, items: list[str]) -> float:
     """Return the score of the attack on one person."""
     known, hidden = items[::2], set(items[1::2])
-    listed = [line.item_id for line in rec.recommend(None, k=K, history=known)]
+    listed = [line.item_id for line in rec.recommend("a session", k=K, history=known)]
     ranks = [at for at, item in enumerate(listed, 1) if item in hidden]
     return len(ranks) + float(np.mean([1 / at for at in ranks] or [0.0]))
 

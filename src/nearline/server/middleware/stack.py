@@ -64,11 +64,9 @@ def middleware_stack(
         computing = PseudonymBodies(computing, pseudonyms)
     bodies = RequestBodies(computing, context.limits)
     context.metrics.memory["bodies"] = MemoryUse(bodies.limit, lambda: bodies.held)
-    answers: CachedAnswers | Namespaced | PseudonymIds = CachedAnswers(bodies, context)
+    answers: CachedAnswers | Namespaced = CachedAnswers(bodies, context)
     if context.namespaces is not None:
         answers = Namespaced(bodies, CachedAnswers(bodies, context), context.namespaces)
-    if pseudonyms is not None:
-        answers = PseudonymIds(answers, pseudonyms)
     flow = context.flow
 
     def watched(exchange: Exchange) -> None:
@@ -82,7 +80,7 @@ def middleware_stack(
         large_answers=context.large_answers,
         request_ids=RequestIds(new_request_id),
         checks=checks,
-        cached=answers,
+        cached=answers if pseudonyms is None else PseudonymIds(answers, pseudonyms),
         send_error=send_problem,
         observers=observers,
         grant=NOTHING if guarded else EVERYTHING,
