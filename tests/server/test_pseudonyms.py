@@ -29,7 +29,7 @@ def client(tmp_path: Path) -> Iterator[Client]:
         log_stream=io.StringIO(),
     )
     with TestClient(app) as client:
-        wait_until_ready(client)
+        wait_until_ready(client.get)
         yield client
 
 
