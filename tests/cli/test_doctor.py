@@ -74,6 +74,12 @@ def test_a_missing_package_and_an_old_sqlite_fail(monkeypatch: pytest.MonkeyPatc
     assert run("doctor").exit_code == 1
 
 
+def test_kernels_are_compiled_on_request() -> None:
+    result = run("doctor", "--compile", "--json")
+    assert "Compiling" in result.stderr
+    assert json.loads(result.stdout)["ok"]
+
+
 def test_a_full_disk_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "LITTLE_DISK", 1 << 80)
     assert check("disk")["status"] == "warning"

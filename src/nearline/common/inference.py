@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from nearline.errors import Damaged
+from nearline.errors import Damaged, MissingExtra
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -37,9 +36,18 @@ class OnnxGraph:
     ------
     Damaged
         ONNX Runtime cannot load the graph.
+    MissingExtra
+        ONNX Runtime is not installed.
     """
 
     def __init__(self, source: bytes | Path, threads: int = 1) -> None:
+        try:
+            import onnxruntime
+        except ImportError:
+            raise MissingExtra(
+                "networks run in ONNX Runtime, which is not installed: "
+                "pip install 'nearline[encoder]'"
+            ) from None
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

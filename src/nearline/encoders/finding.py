@@ -70,10 +70,19 @@ def open_encoder(name: str) -> Encoder:
     DataNotFound
         The folder contains no model, or the download failed.
     MissingExtra
-        "auto" found no model; the message says what to install.
+        "auto" found no model, or the packages of the extra `encoder` are not installed; the
+        message says what to install.
     """
-    # Imported here because ONNX Runtime and the tokenizers are slow to import.
-    from nearline.encoders.transformer import Transformer
+    try:
+        # Imported here because the tokenizers are optional, and slow to import.
+        from nearline.encoders.transformer import Transformer
+    except ModuleNotFoundError as error:
+        if error.name != "tokenizers":
+            raise
+        raise MissingExtra(
+            f"encoder {name!r} needs tokenizers and ONNX Runtime, which are not installed: "
+            "pip install 'nearline[encoder]'"
+        ) from None
 
     if name == AUTO:
         return open_encoder(find_first())
