@@ -34,7 +34,7 @@ class Erasure(NamedTuple):
     events: list[bytes]
 
 
-class Forgotten:
+class ForgottenUsers:
     """The set in memory.
 
     Parameters

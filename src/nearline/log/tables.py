@@ -16,7 +16,7 @@ from nearline.log.block_codec import CodedBlock
 from nearline.log.burials import Marker
 from nearline.log.codec import Coded
 from nearline.log.convert_index import FORMAT, convert
-from nearline.log.forgotten import Erasure, Forgotten
+from nearline.log.forgotten import Erasure, ForgottenUsers
 from nearline.log.forgotten_table import new_secret, store_erasure, store_rows, stored_rows
 from nearline.log.lock import check_folder
 from nearline.log.payload_seal import PayloadSeal
@@ -85,7 +85,7 @@ class Tables:
     ----------
     sealed : int
         Number of the keys with which the payloads are sealed; 0 if they are not.
-    forgotten : Forgotten
+    forgotten : ForgottenUsers
         Users who were erased; only of a log that is written.
     hidden : dict of bytes to int
         Digests of the users that are being erased, see `burials`; their events before the offset
@@ -106,7 +106,7 @@ class Tables:
         self._read_only = read_only
         self._guard = Lock()
         self.hidden: Mapping[bytes, int] = {}
-        self.forgotten = Forgotten(ForgottenRows())
+        self.forgotten = ForgottenUsers(ForgottenRows())
         with self._explained():
             self._db = _connect(path, read_only=read_only)
             try:
@@ -206,7 +206,7 @@ class Tables:
     def forget(self, user_id: str, at: float, records: Sequence[tuple[int, UserRecord]]) -> None:
         """Remember that a user with some records was erased at a time, durably."""
         rows = ForgottenRows() if self.forgotten.secret else ForgottenRows(new_secret())
-        forgotten = Forgotten(rows) if rows.secret else self.forgotten
+        forgotten = ForgottenUsers(rows) if rows.secret else self.forgotten
         erasure: Erasure = forgotten.erasure(user_id, at, [record for _, record in records])
         with self._transaction():
             store_rows(self._db, self.seal, rows)
@@ -330,7 +330,7 @@ class Tables:
             _ = self.seal  # a wrong master key is an error now, not at the first read
         self.hidden = {marker.digest: end for marker, end in self.markers()}
         if not self._read_only:
-            self.forgotten = Forgotten(stored_rows(self._db, self.seal))
+            self.forgotten = ForgottenUsers(stored_rows(self._db, self.seal))
             folder = None if self._path is None else runs_of(self._path)
             if 0 < version < VERSION:
                 convert(self._db, folder, self.end, version)

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 from nearline.errors import Damaged, DataNotFound, InvalidInput, LogUnavailable, StaleLease
 from nearline.log.base import ForgottenRows, Lease
 from nearline.log.codec import KINDS, Coded, decode
-from nearline.log.forgotten import Forgotten
+from nearline.log.forgotten import ForgottenUsers
 from nearline.log.postgres.connections import Connections
 from nearline.log.postgres.forgotten import secret_of
 from nearline.log.postgres.migrations import STEPS, VERSION
@@ -144,7 +144,7 @@ class Registration:
         ID of this opening of the log.
     sequence, acknowledged : int
         Numbers of the last append, and of the last one that was answered.
-    forgotten : Forgotten
+    forgotten : ForgottenUsers
         Key of the hashes of erased users, which are in the database only.
     unread : frozenset of str
         Kinds of records that another live server cannot read yet, so that none may be appended.
@@ -159,7 +159,7 @@ class Registration:
             # Under the lock of the head, so that no erasure is between both.
             db.execute("SELECT FROM head FOR UPDATE")
             self.head = head_of(db)
-            self.forgotten = Forgotten(ForgottenRows(secret_of(db)))
+            self.forgotten = ForgottenUsers(ForgottenRows(secret_of(db)))
             db.execute(
                 "INSERT INTO servers (id, version, kinds, place, erasures) "
                 "VALUES (%s, %s, %s, %s, %s)",
