@@ -6,7 +6,8 @@ FROM ${BASE} AS build
 # requirements.encoder.lock adds the packages that text encoders need.
 ARG LOCK=requirements.runtime.lock
 WORKDIR /src
-# strip, which makes libraries smaller
+# strip, which makes libraries smaller; nothing of this stage but the environment is kept.
+# hadolint ignore=DL3008
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends binutils
 RUN python3 -m venv /opt/nearline
 COPY ${LOCK} ./

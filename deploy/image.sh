@@ -14,7 +14,7 @@ storage=(--root "$folder/storage" --runroot "$folder/run" --storage-driver vfs)
 
 if [ ! -f "$folder/base.tar" ]; then
     debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$folder/base" "$mirror"
-    tar -C "$folder/base" -cf "$folder/base.tar" --exclude ./var/cache --exclude ./var/lib/apt/lists \
+    tar -C "$folder/base" -cf "$folder/base.tar" --exclude '*.deb' --exclude './var/cache/apt/*.bin' --exclude './var/lib/apt/lists/*' \
         --exclude './usr/share/doc/*' --exclude './usr/share/man/*' --exclude './usr/share/locale/*' .
     rm -rf "$folder/base"
 fi

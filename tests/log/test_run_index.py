@@ -353,6 +353,17 @@ def test_opening_fails_if_a_record_without_stored_keys_is_damaged(tmp_path: Path
     tables.close()
 
 
+@pytest.mark.parametrize("offset", [4, 9])
+def test_a_damaged_offset_far_from_the_others_is_an_error(tmp_path: Path, offset: int) -> None:
+    path = tmp_path / "log.db"
+    with SQLiteLog(path) as log:
+        append(log, *(event("a", event_id=str(n)) for n in range(10)))
+    with apsw.Connection(str(path)) as db:
+        db.execute("UPDATE log SET offset = ? WHERE offset = ?", (2**50, offset))
+    with pytest.raises(Damaged, match="the log lacks records between the offsets 10 and"):
+        SQLiteLog(path)
+
+
 @pytest.mark.parametrize("damage", [b"", b"short", b"x" * 4_000])
 def test_a_damaged_run_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes

@@ -39,6 +39,13 @@ def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> Non
     assert listed(histories) == whole
 
 
+def test_items_that_are_learned_while_a_model_scores_are_left_out() -> None:
+    histories = Histories.from_rows([[], [0, 2]])
+    for allowed in (None, np.array([True, False, True])):
+        found = rank_dense(same_for_all, histories, 2, 3, exclude_seen=True, allowed=allowed)
+        assert found.items.tolist() == [[0, 2], [1, -1] if allowed is None else [-1, -1]]
+
+
 def test_without_items_lists_are_empty() -> None:
     empty = rank_dense(
         same_for_all, Histories.from_rows([[]]), 2, 0, exclude_seen=True, allowed=None

@@ -24,7 +24,7 @@ import apsw
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.errors import Closed, StorageFailed
+from nearline.errors import Closed, Damaged, StorageFailed
 from nearline.kernels.key_filter import ABSENT, GONE, NOWHERE, find_keys
 from nearline.log.block_codec import CodedBlock
 from nearline.log.codec import KEY_BYTES, Coded, decode, keys_of
@@ -87,7 +87,7 @@ class RunIndex:
     Raises
     ------
     Damaged
-        A record whose keys must be read again cannot be decoded.
+        A record whose keys must be read again cannot be decoded, or is missing.
     """
 
     def __init__(
@@ -382,6 +382,11 @@ class RunIndex:
         for start in range(begun, end, AGAIN):
             stop = min(start + AGAIN, end)
             stored = cast("list[Pair]", self._db.execute(_RECORDS, (start, stop)).fetchall())
+            if len(stored) < stop - start:  # also if a damaged offset is far from the others
+                raise Damaged(
+                    f"the log lacks records between the offsets {start} and {stop}; restore the "
+                    "file from a backup"
+                )
             self.add(start, [Coded(b"", *keys_of(decode(*row))) for row in self._opened(stored)])
             if end - begun > REPORTED:
                 logger.warning("indexing the log: %d %%", 100 * (stop - begun) // (end - begun))

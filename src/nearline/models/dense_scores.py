@@ -78,7 +78,7 @@ def rank_dense(
     k : int
         Length of the lists, at least 1.
     n_items : int
-        Number of items that `score_many` scores.
+        Number of items, of which lists are made; `score_many` may return scores of later ones.
     exclude_seen, allowed
         As in `Model.recommend_from`.
     above : float
@@ -103,6 +103,8 @@ def rank_dense(
         last = min(first + size, len(histories))
         block = histories.select(np.arange(first, last))
         found = score_many(block)
+        if found.shape[1] > n_items:  # the model has learned new items meanwhile
+            found = np.ascontiguousarray(found[:, :n_items])
         found[:, barred] = -np.inf
         if exclude_seen:
             known = (block.items >= 0) & (block.items < n_items)

@@ -242,10 +242,12 @@ class Blend(Hybrid):
         check_weights(histories)
         items = np.full((len(histories), k), -1, dtype=np.int32)
         scores = np.zeros((len(histories), k), dtype=np.float32)
-        weights, sizes = self._weights(histories), np.array([part.n_items for part in sparse])
+        weights = self._weights(histories)
         nothing = np.zeros(0, dtype=np.int32)
         for row, found in enumerate(scored_rows(sparse, histories)):
             used = np.flatnonzero(weights[row])
+            # Only now, since the parts may have learned new items while they scored.
+            sizes = np.array([part.n_items for part in sparse])
             best = mix_row(
                 [found[place] for place in used],
                 self._tables().mixed(used, weights[row, used], sizes[used]),
