@@ -34,9 +34,14 @@ def mean_errors(runs: int, workers: int = 1) -> dict[str, float]:
     if workers == 1:
         found = [errors_of(run) for run in range(runs)]
     else:
-        with ProcessPoolExecutor(workers) as pool:
+        with ProcessPoolExecutor(workers, initializer=_use_one_thread) as pool:
             found = list(pool.map(errors_of, range(runs)))
     return {name: float(np.mean([errors[name] for errors in found])) for name in ESTIMATORS}
+
+
+def _use_one_thread() -> None:
+    """Let linear algebra use one thread: each core has a process already."""
+    import_module("threadpoolctl").threadpool_limits(1)
 
 
 def errors_of(run: int) -> dict[str, float]:

@@ -6,10 +6,17 @@ Each line has a figure and its target. ``--data`` names the folder of the Open B
 ``men_random.parquet`` and ``men_bts.parquet``; without it, these lines are left out. Takes about
 three minutes on two cores.
 
-How much interleaving saves depends on the users. If clicks are independent and all users are
-equally active, it saves nothing. If users click one item at most, a worse list loses few clicks
-as a whole, but its items lose to the better ones beside them; and if few users make most visits,
-the mean of their clicks varies much. Three kinds of users are therefore shown.
+How much interleaving saves depends on the users. If users click one item at most or few, a worse
+list loses few clicks as a whole, but its items lose to the better ones beside them; and if few
+users make most visits, the mean of their clicks varies much. If clicks are independent of each
+other and all users equally active, interleaving saves next to nothing. Users of these kinds:
+
+- one click at most: the cascade model (N. Craswell et al., WSDM 2008), with position bias;
+- few clicks: the dependent click model (F. Guo et al., WSDM 2009): after a click, users go on with
+  probability 0.3;
+- independent clicks, with the same position bias: the position-based model.
+
+The number of visits of a user has a log-normal distribution.
 """
 
 import argparse
@@ -180,14 +187,13 @@ def experiments(_: Path | None) -> Iterator[Row]:
 
 
 # Users of the interleaving test: rate, patience, activity and position bias.
+_SHOP = WorldConfig(300, 200, 0.1, position_bias=0.5, fatigue=1.0, activity=1.0)
 USERS = {
-    "independent clicks, equal activity": WorldConfig(300, 200, 0.2, fatigue=1.0),
-    "one click at most, rate .1": WorldConfig(
-        300, 200, 0.1, position_bias=0.5, fatigue=1.0, patience=0.0, activity=1.0
-    ),
-    "one click at most, rate .2": WorldConfig(
-        300, 200, 0.2, position_bias=0.5, fatigue=1.0, patience=0.0, activity=1.0
-    ),
+    "one click at most, rate .1": (_SHOP._replace(patience=0.0), 0.125),
+    "one click at most, rate .2": (_SHOP._replace(patience=0.0, rate=0.2), 0.125),
+    "few clicks, rate .1": (_SHOP._replace(patience=0.3), 0.125),
+    "independent clicks, rate .1": (_SHOP, None),
+    "independent clicks, equal activity": (WorldConfig(300, 200, 0.2, fatigue=1.0), None),
 }
 K, DRAFTS, RUNS = 10, 10, 15
 MOST = 400_000
@@ -195,13 +201,14 @@ MOST = 400_000
 
 def interleaving(_: Path | None) -> Iterator[Row]:
     """Users until a decision: an A/B test of clicks against interleaving, medians."""
-    for name, config in USERS.items():
+    for name, (config, target) in USERS.items():
         trial = Trial(config)
         ab = float(np.median([trial.users_of_ab() for _run in range(RUNS)]))
         mixed = float(np.median([trial.users_of_interleaving() for _run in range(RUNS)]))
         share = mixed / ab
         shown = f"{share:.3f} ({mixed:,.0f} of {ab:,.0f})"
-        yield row(f"interleaving, {name}", shown, "≤ .125", share <= 0.125)
+        reached = target is None or share <= target
+        yield row(f"interleaving, {name}", shown, "≤ .125" if target else "shown only", reached)
 
 
 class Trial:

@@ -1,11 +1,29 @@
-"""Garbage collection that skips the objects that exist before the first test; servers."""
+"""Order of the tests; garbage collection that skips what exists before them; servers."""
 
 import gc
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from nearline.testing.servers import KafkaServer, PostgresServer, kafka, postgres
+
+# Modules that take longest come first, so that no process is alone with one of them at the end.
+SLOWEST = (
+    "tests/docs/test_pages.py",
+    "tests/models/test_models.py",
+    "tests/deployment/test_live.py",
+    "tests/training/test_training.py",
+    "tests/server/test_dashboard_pages.py",
+    "tests/cli/test_compare.py",
+    "tests/cli/test_demo.py",
+    "tests/replicas/test_faults.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {Path(__file__).parents[1] / name: rank for rank, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -89,7 +89,7 @@ def shown(rec: Recommender, users: list[str], items: list[str]) -> list[Any]:
     catalogue=[{"item_id": "/", "timestamp": NOW, "vectors": {"..": [1e15, 5e-324]}}],
     history=[{"user_id": "..", "item_id": "/", "timestamp": NOW, "context": {"\n": 1e15}}],
 )
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_what_is_accepted_can_be_learned_stored_and_read_back(
     catalogue: list[dict[str, Any]], history: list[dict[str, Any]]
 ) -> None:

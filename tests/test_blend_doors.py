@@ -35,7 +35,7 @@ def test_a_blend_serves_and_learns_through_every_door(tmp_path: Path) -> None:
     try:
         with (
             nl.Recommender(tmp_path / "store") as rec,
-            httpx.Client(base_url=server.url, timeout=30.0) as http,
+            httpx.Client(base_url=server.url, timeout=120.0) as http,
         ):
             path = "/v1/users/new%2F%C3%BC"
 

@@ -15,7 +15,7 @@ import nearline as nl
 from nearline.log import SQLiteLog
 from nearline.testing.inspector import inspect
 
-ROUNDS = 30
+ROUNDS = 15
 NOW = 1_000_000.0
 LIST = 20
 

@@ -136,7 +136,7 @@ class Http:
     def learn(self) -> str:
         model = CommandLine(self.folder).learn()
         self.server = start_server(self.folder)
-        self.http = httpx.Client(base_url=self.server.url, timeout=30.0)
+        self.http = httpx.Client(base_url=self.server.url, timeout=120.0)
         return model
 
     def get(self, path: str, **query: int) -> Any:

@@ -64,7 +64,7 @@ def make(endpoint: ChatEndpoint, clock: Clock) -> Iterator[Make]:
 
 def ask(model: LanguageModel, text: str = PROMPT.data, within: float | None = None) -> Any:
     prompt = Prompt(PROMPT.system, text, PROMPT.max_tokens)
-    return model.ask(prompt, lambda said: said or None, within).result(60)
+    return model.ask(prompt, lambda said: said or None, within).result(120)
 
 
 def counted(model: LanguageModel) -> dict[str, int]:
@@ -293,9 +293,9 @@ def test_closing_cancels_pending_calls(make: Make, endpoint: ChatEndpoint) -> No
     endpoint.answer = answer
     model = make()
     waiting = model.ask(PROMPT, str)
-    assert came.wait(30)
+    assert came.wait(120)
     model.close()
-    assert waiting.result(30) is None
+    assert waiting.result(120) is None
     release.set()
     model.close()
     assert ask(model) is None
@@ -311,7 +311,7 @@ def test_cancelling_the_future_cancels_the_call(make: Make, endpoint: ChatEndpoi
     endpoint.answer = answer
     model = make(failures=1)
     waiting = model.ask(PROMPT, str)
-    assert came.wait(30)
+    assert came.wait(120)
     assert waiting.cancel()
     release.set()
     assert ask(model, "another") == "yes"
@@ -323,5 +323,5 @@ def test_an_exception_in_read_gives_none(make: Make) -> None:
         raise ValueError(text)
 
     model = make()
-    assert model.ask(PROMPT, read).result(30) is None
+    assert model.ask(PROMPT, read).result(120) is None
     assert counted(model) == {"junk": 1}

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from nearline.cli import main
 
-WAIT = 60.0
+WAIT = 120.0
 
 
 def run(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Result:

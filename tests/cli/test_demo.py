@@ -8,10 +8,11 @@ import httpx
 import pyarrow.csv
 import pytest
 from tests.cli.running import WAIT, run, run_json, started
-from tests.server.serving import free_port, wait_until_ready
+from tests.server.serving import wait_until_ready
 
 from nearline.data import load_dataset, synthetic_shop
 from nearline.errors import DataNotFound
+from nearline.testing.servers.ports import free_port
 
 MODELS = ["popularity", "trending", "item graph", "item graph + text"]
 
@@ -93,7 +94,7 @@ def test_the_printed_list_is_served_until_an_interrupt(files: list[str]) -> None
             printed.append(line)
             if line.startswith("Listening"):
                 break
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120.0) as http:
             wait_until_ready(http.get)
             example = next(line for line in printed if line.startswith("  curl"))
             items = http.get(shlex.split(example)[1]).json()["items"]

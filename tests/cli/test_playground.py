@@ -5,10 +5,11 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.cli.running import WAIT, run, started
-from tests.server.serving import free_port, wait_until_ready
+from tests.server.serving import wait_until_ready
 
 import nearline as nl
 from nearline.cli.playground import open_browser, tour_url, tour_user
+from nearline.testing.servers.ports import free_port
 
 ROWS = [
     f"u{user},i{(user + step) % 9},{1_700_000_000 + step}" for user in range(6) for step in range(6)

@@ -6,11 +6,12 @@ import click
 import httpx
 import pytest
 from tests.cli.running import WAIT, run, started
-from tests.server.serving import free_port, wait_until_ready
+from tests.server.serving import wait_until_ready
 
 from nearline import Recommender
 from nearline.cli.ranges import ByteSize
 from nearline.common.budget import LEAST_BYTES, MOST_BYTES
+from nearline.testing.servers.ports import free_port
 
 
 def test_serve_until_a_signal_comes(tmp_path: Path) -> None:
@@ -20,7 +21,7 @@ def test_serve_until_a_signal_comes(tmp_path: Path) -> None:
         assert process.stdout is not None
         opening = "".join(process.stdout.readline() for _ in range(3))
         assert f'"listening": "http://127.0.0.1:{port}"' in opening
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120.0) as http:
             wait_until_ready(http.get)
             event = {"user_id": "u1", "item_id": "i1"}
             assert http.post("/v1/events", json=event).json()["accepted"] == 1

@@ -124,28 +124,28 @@ def same(one: Dataset, other: Dataset) -> None:
 def test_the_log_gives_the_same_as_the_table(log: SQLiteLog) -> None:
     catalogue = [item("a", title="Lamp", vectors={"look": [1.0]}), item("z", categories=["x"])]
     records: list[Any] = [catalogue[0], *next(to_events(TABLE)), catalogue[1]]
-    log.append(records).result(10)
+    log.append(records).result(120)
     built = dataset_from_log(log, log.end, WEIGHTS.__getitem__)
     same(built, make_dataset(TABLE, catalogue, WEIGHTS.__getitem__))
 
 
 def test_the_log_up_to_an_offset(log: SQLiteLog) -> None:
-    log.append([*next(to_events(TABLE))]).result(10)
+    log.append([*next(to_events(TABLE))]).result(120)
     same(dataset_from_log(log, 2), make_dataset(TABLE.slice(0, 2)))
     assert dataset_from_log(log, 0).n_items == 0
 
 
 def test_deleted_and_changed_items_and_erased_users(log: SQLiteLog) -> None:
-    log.append([item("a", text="old"), item("b", text="gone"), item("y", text="never")]).result(10)
-    log.append([*next(to_events(TABLE))]).result(10)
+    log.append([item("a", text="old"), item("b", text="gone"), item("y", text="never")]).result(120)
+    log.append([*next(to_events(TABLE))]).result(120)
     log.append(
         [
             ItemDeleted(item_id="b", timestamp=1.0),
             ItemDeleted(item_id="y", timestamp=1.0),
             item("a", text="new"),
         ]
-    ).result(10)
-    log.erase("u").result(10)
+    ).result(120)
+    log.erase("u").result(120)
     data = dataset_from_log(log, log.end)
     assert data.user_ids == ["v"]
     assert data.item_ids == ["c", "b", "a"]  # b keeps its interaction, y had none
@@ -176,7 +176,7 @@ def test_table_and_log_always_agree(rows: list[tuple[str, str, int]]) -> None:
         assert [data.item_ids[i] for i in data.histories.row(number)] == [row[1] for row in mine]
     with closing(SQLiteLog(None)) as log:
         for events in to_events(table):
-            log.append(events).result(10)
+            log.append(events).result(120)
         same(dataset_from_log(log, log.end), data)
     asked = histories_for(data.item_ids, table, data.user_ids)
     np.testing.assert_array_equal(asked.items, data.histories.items)

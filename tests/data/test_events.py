@@ -115,7 +115,7 @@ def test_a_log_stores_the_same_table_once() -> None:
     log = SQLiteLog(None)
     try:
         accepted = [
-            log.append(chunk).result(10).accepted for _ in range(2) for chunk in to_events(table)
+            log.append(chunk).result(120).accepted for _ in range(2) for chunk in to_events(table)
         ]
         assert accepted == [3, 0]
     finally:

@@ -163,8 +163,8 @@ def test_an_id_that_is_no_text_is_reported() -> None:
 def test_erased_users_are_left_out() -> None:
     log = SQLiteLog(None)
     events = [Event(user_id=f"u{n % 3}", item_id=f"i{n}", timestamp=float(n)) for n in range(3_000)]
-    log.append(events).result(60)
-    log.erase("u1").result(60)
+    log.append(events).result(120)
+    log.erase("u1").result(120)
     data = dataset_from_log(log, log.end)
     log.close()
     assert data.user_ids == ["u0", "u2"]

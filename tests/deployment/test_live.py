@@ -90,7 +90,7 @@ def expected(rec: nl.Recommender) -> dict[str, bytes]:
     return counted(model)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=60)
 @given(STEPS)
 def test_online_counts_equal_a_recount_of_the_log(steps: list[Any]) -> None:
     with nl.Recommender(config=CONFIG) as rec:
@@ -99,7 +99,7 @@ def test_online_counts_equal_a_recount_of_the_log(steps: list[Any]) -> None:
         assert counted(inspect(rec).model) == expected(rec)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(STEPS, FEW)
 def test_online_counts_equal_a_recount_where_users_are_beyond_the_limits(
     steps: list[Any], limits: counted_events.CountedLimits
@@ -116,7 +116,7 @@ def test_online_counts_equal_a_recount_where_users_are_beyond_the_limits(
             assert_same(view_of(parts.state), view)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(STEPS, FEW)
 def test_after_an_erasure_nothing_is_left_of_a_user_beyond_the_limits(
     steps: list[Any], limits: counted_events.CountedLimits
@@ -143,7 +143,7 @@ def test_after_an_erasure_nothing_is_left_of_a_user_beyond_the_limits(
             assert run(seen, steps) == run(unseen, [s for s in never if s != ("list", [])])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(STEPS, FEW)
 def test_the_same_holds_while_entries_and_erasures_are_learned_in_a_second_thread(
     steps: list[Any], limits: counted_events.CountedLimits
@@ -196,7 +196,7 @@ def hold_up(live: OnlineLearner, going: threading.Event) -> None:
     learn = live._learn
 
     def held_up(waiting: Any) -> None:
-        assert going.wait(60)
+        assert going.wait(120)
         learn(waiting)
 
     live._learn = held_up  # type: ignore[method-assign]
@@ -215,7 +215,7 @@ def test_an_event_does_not_wait_for_entries_and_whoever_put_them_does() -> None:
         assert [event.item_id for event in rec.user("u").history] == ["i7"]
         assert not stored.done()
         going.set()
-        assert stored.result(60).accepted == 200
+        assert stored.result(120).accepted == 200
         # All of it is known now: the words of the put, and the event after it.
         assert [line.item_id for line in rec.similar("i7", 1)] == ["i6"]
         live.settle()
@@ -238,7 +238,7 @@ def test_an_event_does_not_wait_for_an_erasure_and_whoever_erased_does() -> None
             rec.user("bot")
         assert not erased.done()
         going.set()
-        assert erased.result(60) == 200
+        assert erased.result(120) == 200
         live.settle()
         assert counted(inspect(rec).model) == expected(rec)
 
@@ -255,7 +255,7 @@ def test_a_catalogue_imported_at_once_is_learned_by_the_first_answer() -> None:
         assert {line.item_id for line in rec.similar("late", 2)} == {"i6", "i7"}
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=12)
 @given(STEPS, STEPS, STEPS, FEW)
 def test_the_same_holds_after_training_and_restarts_where_users_are_beyond_the_limits(
     tmp_path_factory: pytest.TempPathFactory,
@@ -270,7 +270,7 @@ def test_the_same_holds_after_training_and_restarts_where_users_are_beyond_the_l
         train_and_restart(tmp_path_factory, before, between, last)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=8)
 @given(STEPS, STEPS, STEPS)
 def test_online_counts_equal_a_recount_after_training_and_restarts(
     tmp_path_factory: pytest.TempPathFactory, before: list[Any], between: list[Any], last: list[Any]

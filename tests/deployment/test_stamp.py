@@ -147,14 +147,14 @@ def test_no_stamp_while_a_catalogue_is_being_learned(tmp_path: Path) -> None:
 
         def put_slowly(*arguments: Any) -> None:
             learning.set()
-            assert gate.wait(30)
+            assert gate.wait(120)
             put_items(*arguments)
 
         model.put_items = put_slowly
         entries = [nl.Item(item_id=f"new{n}", timestamp=1e9, text="tea") for n in range(100)]
         stored = rec.put_items(entries)
-        assert learning.wait(30)
+        assert learning.wait(120)
         assert rec.stamp is None
         gate.set()
-        stored.result(30)
+        stored.result(120)
         assert rec.stamp == Stamp(rec.model_id, 105, 0)

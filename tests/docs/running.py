@@ -20,14 +20,15 @@ from typing import Any, Self
 import httpx
 from click.testing import CliRunner
 from tests.docs.blocks import RUN, Block
-from tests.server.serving import free_port, wait_until_ready
+from tests.server.serving import wait_until_ready
 
 from nearline.cli import main
+from nearline.testing.servers.ports import free_port
 
 WRITTEN_ADDRESS = "127.0.0.1:8080"
 ANY = "..."
 OUTPUT_FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-SECONDS = 60.0
+SECONDS = 120.0
 _SERVE = re.compile(r"^(\w+=\S+ )?nearline serve ", re.MULTILINE)
 
 
@@ -115,7 +116,7 @@ class Reader:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        with httpx.Client(base_url=f"http://{self._address}") as http:
+        with httpx.Client(base_url=f"http://{self._address}", timeout=120.0) as http:
             wait_until_ready(http.get)
         return ""
 

@@ -25,7 +25,7 @@ class Lengths(Encoder):
         self.error: Exception | None = None
 
     def encode(self, texts: Sequence[str], progress: Progress = no_progress) -> Floats:
-        self.go.wait(60)
+        self.go.wait(120)
         progress(0, len(texts), "encode")
         if self.error is not None:
             raise self.error

@@ -11,8 +11,17 @@ from tests.cli.running import run, run_json
 from tests.engine.shop import catalogue, shop
 
 import nearline as nl
-from nearline.models.hedge import LEVELS, HedgedFactors
+from nearline.models.hedge import LEVELS, HedgedFactors, learned
 from nearline.schema import RecommendationRequest
+from nearline.schema.histories import Histories
+from nearline.schema.segments import (
+    KINDS,
+    SEGMENTS,
+    factors_by_hours,
+    factors_of_kind,
+    hours_of,
+    kinds_of,
+)
 
 NOW = 2_000_000.0
 
@@ -42,17 +51,59 @@ def test_experts_lose_as_defined_and_factors_stay_within_bounds(
     events: list[list[tuple[int, int]]],
 ) -> None:
     hedge = HedgedFactors(["a", "b"], {})
+    assert hedge.factors == {"a": 1.0, "b": 1.0}
+    # At the begin, all factors are 1, and the scores whole numbers and quarters: exact.
     for event in events:
         parts = np.array(event, dtype=np.float64)
-        expected = [naive_loss(parts, [1.0, 1.0])]
-        expected += [naive_loss(parts, [level, 1.0]) for level in LEVELS]
-        expected += [naive_loss(parts, [1.0, level]) for level in LEVELS]
-        np.testing.assert_allclose(hedge.losses(parts), expected)
+        fresh = HedgedFactors(["a", "b"], {})
+        expected = [[naive_loss(parts, [level, 1.0]) for level in LEVELS.tolist()]]
+        expected += [[naive_loss(parts, [1.0, level]) for level in LEVELS.tolist()]]
+        np.testing.assert_allclose(fresh.losses(parts), expected)
         hedge.learn(parts)
-        assert sum(hedge.weights.values()) == pytest.approx(1.0)
+        np.testing.assert_allclose(hedge.table.sum(axis=1), 1.0)
         assert all(0.25 <= factor <= 4.0 for factor in hedge.factors.values())
     again = HedgedFactors(["a", "b"], hedge.weights)
-    assert again.factors == pytest.approx(hedge.factors)
+    assert again.factors == pytest.approx(hedge.factors, rel=1e-4)
+
+
+def test_a_segment_has_the_weights_of_all_until_it_differs() -> None:
+    rng = np.random.default_rng(1)
+
+    def event(right: int) -> Any:
+        parts = rng.random((30, 2))
+        parts[0, right] += 0.4
+        return parts
+
+    samples = [("known 00-06", event(0)) for _ in range(300)]
+    samples += [("new 00-06", event(1)) for _ in range(300)]
+    rng.shuffle(samples)
+    samples.append(("session 06-12", event(0)))
+    body = learned({}, ["a", "b"], samples)
+    found = {name: one["factors"] for name, one in body["segments"].items()}
+    assert found["known 00-06"]["a"] > 1.5 * found["known 00-06"]["b"]
+    assert found["new 00-06"]["b"] > 1.5 * found["new 00-06"]["a"]
+    assert found["session 06-12"]["a"] == pytest.approx(body["factors"]["a"], rel=0.2)
+    again = learned(body, ["a", "b"], [])
+    assert again["factors"] == pytest.approx(body["factors"], rel=1e-4)
+    by_hours = factors_by_hours(body["factors"], found)
+    assert len(by_hours) == 4
+    names = ("a", "b")
+    assert factors_of_kind(by_hours[0], "new", names) == found["new 00-06"]
+    assert factors_of_kind(by_hours[2], "new", names) == body["factors"]
+
+
+def test_kinds_of_users() -> None:
+    times = [0.0, 10_000.0, 10_100.0, *range(0, 50_000, 10_000), 0.0]
+    histories = Histories(
+        np.array([0, 0, 2, 3, 8, 9]),
+        np.zeros(9, dtype=np.int32),
+        np.ones(9, dtype=np.float32),
+        np.array(times),
+    )
+    assert [KINDS[kind] for kind in kinds_of(histories)] == ["new", "new", "new", "known", "new"]
+    session = Histories.from_rows([[1, 2], [1, 2, 3, 4, 5, 6]])
+    assert [KINDS[kind] for kind in kinds_of(session)] == ["session", "session"]
+    assert [hours_of(hour * 3_600.0) for hour in (0, 5.9, 6, 23.9, 24)] == [0, 0, 1, 3, 0]
 
 
 def test_the_weight_of_what_is_right_rises_and_follows_a_change() -> None:
@@ -93,6 +144,11 @@ def test_factors_are_in_the_log_and_explanations_stay_exact(tmp_path: Path) -> N
         for line in answer.items[:3]:
             why = rec.explain("shoe0", line.item_id)
             assert sum(part.amount for part in why.parts) == pytest.approx(line.score, rel=1e-5)
+        assert set(found.segments) <= set(SEGMENTS)
+        users = [*(f"shoe{n}" for n in range(4)), *(f"new{n}" for n in range(4)), "tea0"]
+        frame = rec.recommend_many(users, k=3)
+        rows = list(zip(frame["user_id"].to_pylist(), frame["item_id"].to_pylist(), strict=True))
+        assert rows == [(u, line.item_id) for u in users for line in rec.recommend(u, k=3)]
         rec.freeze_weights()
         clock.now += 10.0
         rec.observe("new1", "shoe-1", timestamp=clock.now)

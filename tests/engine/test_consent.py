@@ -76,7 +76,7 @@ def test_an_objection_is_as_never_seen_and_a_later_consent_as_never_objected() -
         rec.critique(HER, not_="i9", lasting=True)
         assert shown(rec, HER) == shown(never, "nobody")
         rec.put_consent(HER, profiling=True)
-        rec.delete_event("no such")
+        rec.delete_event("no such").result()
         with filled() as other:
             other.observe(HER, "i20", timestamp=NOW - 5)
             other.critique(HER, not_="i9", lasting=True)

@@ -19,7 +19,7 @@ pytestmark = [
 ]
 
 # Seconds after which a forked process is killed.
-SECONDS = 60
+SECONDS = 120.0
 
 CHANGES: dict[str, Callable[[nl.Recommender], object]] = {
     "observe": lambda engine: engine.observe("u", "i"),

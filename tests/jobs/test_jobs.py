@@ -8,7 +8,7 @@ import pytest
 from nearline.errors import Closed, InvalidInput, Overloaded, UnknownJob
 from nearline.jobs.queue import Jobs, Outcome, Task, Work
 
-WAIT = 10.0
+WAIT = 120.0
 SEEN = Outcome("done with it", {"n": 1})
 
 

@@ -20,7 +20,7 @@ from nearline.jobs.merging import Merging
 from nearline.jobs.queue import Job, Jobs, Outcome, Task
 from nearline.jobs.scheduler import LONGEST_SECONDS, NEVER, RETRY_SECONDS, Scheduler
 
-WAIT = 30.0
+WAIT = 120.0
 CONFIG = Config(checkpoint_events=100, checkpoint_seconds=300.0, merge_events=50)
 
 

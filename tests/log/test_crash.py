@@ -12,7 +12,7 @@ from tests.log.ingest_until_killed import ingest
 from nearline.log import SQLiteLog
 from nearline.schema import Event, Record
 
-ROUNDS = 30
+ROUNDS = 16
 
 
 def ingest_and_kill(context: ForkServerContext, path: Path, round_: int) -> list[int]:

@@ -17,7 +17,7 @@ from nearline.log.tables import SETTINGS
 from nearline.schema import Event
 from nearline.testing.power_cut import LossyDisk
 
-ROUNDS = 20
+ROUNDS = 12
 LIST = 7
 
 

@@ -12,7 +12,7 @@ import pytest
 from nearline.errors import Closed, Overloaded
 from nearline.log.queue import JobQueue
 
-WAIT = 30.0
+WAIT = 120.0
 SHORT = 0.05
 
 

@@ -71,7 +71,7 @@ def test_keys_are_found_wherever_they_are(steps: list[tuple[str, object]]) -> No
             if step in ("list", "block"):
                 events = [event(user, event_id=str(number)) for user, number in what]  # type: ignore[attr-defined]
                 if step == "block":
-                    log.append(block(*events)).result(60)
+                    log.append(block(*events)).result(120)
                 else:
                     append(log, *events)
                 for one in events:
@@ -219,7 +219,7 @@ def test_a_full_disk_leaves_the_keys_in_memory(
         with monkeypatch.context() as broken:
             broken.setattr(run_index, "seal", full)
             append(log, *(event("a", event_id=str(n)) for n in range(5)))
-            log.append(block(event("b", event_id="5"))).result(60)
+            log.append(block(event("b", event_id="5"))).result(120)
         assert index_of(log)._runs == ()
         append(log, event("a", event_id="6"))
         assert len(index_of(log)._runs) == 1
@@ -256,7 +256,7 @@ def check(path: Path, count: int) -> None:
         assert log.known([str(n) for n in range(count + 1)]) == [True] * count + [False]
         assert [offset for offset, _ in log.events_of("u1")] == list(range(1, count, 5))
         assert append(log, event("u1", event_id="7"), event("u1", event_id="new")).duplicates == 1
-        assert [log.erase_event(number).result(60) for number in ("7", "new", "7")] == [1, 1, 0]
+        assert [log.erase_event(number).result(120) for number in ("7", "new", "7")] == [1, 1, 0]
     db = apsw.Connection(str(path))
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     assert tables == {"log", "meta", "runs", "recent"}
@@ -334,10 +334,12 @@ def test_an_event_is_found_by_the_index(tmp_path: Path, monkeypatch: pytest.Monk
         patch.object(log, "read", side_effect=AssertionError),
     ):
         append(log, event("a"), event("b", event_id="1"))
-        log.append(block(event("c", event_id="2"), event("d"), event("e", event_id="3"))).result(60)
+        log.append(block(event("c", event_id="2"), event("d"), event("e", event_id="3"))).result(
+            120
+        )
         append(log, event("f", event_id="4"))
         assert [log._user_of(number) for number in "1234"] == ["b", "c", "e", "f"]
-        assert log.erase_event("3").result(60) == 1
+        assert log.erase_event("3").result(120) == 1
 
 
 def test_opening_fails_if_a_record_without_stored_keys_is_damaged(tmp_path: Path) -> None:

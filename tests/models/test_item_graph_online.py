@@ -16,7 +16,7 @@ from nearline.models.item_graph.model import ItemGraph
 from nearline.models.item_graph.sets import for_sets
 
 # NEARLINE_EXAMPLES=1000 draws as many logs; the suite draws fewer.
-EXAMPLES = int(os.environ.get("NEARLINE_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("NEARLINE_EXAMPLES", "120"))
 
 # (user, item, time, weight) in order of arrival.
 LOGS = st.lists(

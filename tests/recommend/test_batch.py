@@ -129,7 +129,7 @@ def test_two_threads_score_a_block_at_the_same_time(monkeypatch: pytest.MonkeyPa
     def on_two(work: Callable[[int, int], None], n_rows: int, **options: Any) -> list[None]:
         def meeting(first: int, last: int) -> None:
             if not met.is_set():
-                both.wait(timeout=30.0)  # breaks where nobody else is at work
+                both.wait(timeout=120.0)  # breaks where nobody else is at work
                 met.set()
             work(first, last)
 

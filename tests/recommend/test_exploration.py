@@ -183,11 +183,40 @@ def test_outcomes_count_showings_and_clicks() -> None:
     ]
     known = {"a": 0, "b": 1}
     found = outcomes_of([Attributed(listed, led, None)], 3, known.get, 20.0)
-    assert (found.shown.tolist(), found.clicked.tolist()) == ([1.0, 1.0, 0.0], [0.0, 1.0, 0.0])
+    # The click-through of the positions is 0 and 2, relative to the average, and 1 a hundred times.
+    assert found.shown.tolist() == pytest.approx([100 / 101, 102 / 101, 0.0])
+    assert found.clicked.tolist() == [0.0, 1.0, 0.0]
     assert outcomes_of([Attributed(listed, led, None)], 3, known.get, 10.0).shown.sum() == 0
     alpha, beta = found.of(np.array([0, 1, 2, 9], dtype=np.int32))
     assert alpha[1] - alpha[0] == pytest.approx(1.0)
-    assert (alpha + beta).tolist() == pytest.approx([21.0, 21.0, 20.0, 20.0])
+    assert (alpha + beta).tolist() == pytest.approx([20 + 100 / 101, 20 + 102 / 101, 20.0, 20.0])
+
+
+def test_a_low_position_is_no_fault_of_an_item() -> None:
+    lists = [
+        Attributed(
+            Served(
+                recommendation_id=f"r{n}",
+                user_id="u",
+                timestamp=10.0,
+                item_ids=("a", "b"),
+                tiers=("personal", "personal"),
+                model="m",
+                offset=0,
+            ),
+            [
+                Led("click", item, None, 11.0)
+                for item, every in (("a", 2), ("b", 4))
+                if n % every == 0
+            ],
+            None,
+        )
+        for n in range(200)
+    ]
+    found = outcomes_of(lists, 2, {"a": 0, "b": 1}.get, 20.0)
+    assert found.clicked.tolist() == [100.0, 50.0]
+    # Click-through .375 on average: (100 / .375 + 100) / 300 for the first position.
+    assert found.shown.tolist() == pytest.approx([200 * 11 / 9, 200 * 7 / 9])
 
 
 def test_linear_thompson_sampling_learns_which_relation_is_opened() -> None:

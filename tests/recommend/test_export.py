@@ -187,7 +187,7 @@ def test_a_killed_process_loses_one_part_at_most(store: Path, tmp_path: Path, at
         pass
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
-    process.join(30)
+    process.join(120)
     # Whether the process was faster than the signal or not, what is there is whole.
     for part in (tmp_path / "lists").glob("part-*.parquet"):
         assert parquet.read_metadata(part).num_row_groups == 1

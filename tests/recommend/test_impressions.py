@@ -206,12 +206,15 @@ def test_erasing_a_user_erases_the_impressions(clock: Clock, tmp_path: Path) -> 
 CHILD = """
 import sys, time
 import nearline as nl
+from nearline.ingest.impressions import FLUSH_SECONDS
+assert FLUSH_SECONDS < 1
 with nl.Recommender(sys.argv[1]) as rec:
     rec.put_item("x", text="x")
     rec.put_item("y", text="y")
     rec.add_impressions("r", ["x"], "u")
     print("first", flush=True)
-    time.sleep(1.0)
+    while rec.offset == 2:  # until the thread appends them
+        time.sleep(0.01)
     rec.add_impressions("r", ["y"], "u")
     print("second", flush=True)
     time.sleep(60)

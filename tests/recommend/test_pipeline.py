@@ -30,7 +30,7 @@ from nearline.testing.inspector import inspect
 
 NOW = 1.75e9
 # NEARLINE_EXAMPLES=1000 draws as many stores and requests; the suite draws fewer.
-EXAMPLES = int(os.environ.get("NEARLINE_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("NEARLINE_EXAMPLES", "40"))
 QUICK = nl.Config(settings={"search": {"evaluations": 0}})
 
 USERS = [f"u{n}" for n in range(6)]

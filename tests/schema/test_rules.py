@@ -177,6 +177,13 @@ def item(**fields: Any) -> Item:
         ({"vectors": {"image": []}}, "vectors.image"),
         ({"vectors": {"image": [0.0, 0.0]}}, "vectors.image"),
         ({"vectors": {"image": [1.0, math.nan]}}, "vectors.image"),
+        ({"vectors": {"image": (1.0, 2.0)}}, "vectors.image"),
+        ({"vectors": []}, "vectors"),
+        ({"attributes": [("a", 1)]}, "attributes"),
+        ({"categories": ("a",)}, "categories"),
+        ({"categories": "abc"}, "categories"),
+        ({"text": None}, "text"),
+        ({"available": 1}, "available"),
     ],
 )
 def test_an_invalid_item_is_rejected_with_its_field(fields: dict[str, Any], field: str) -> None:

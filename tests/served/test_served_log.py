@@ -22,7 +22,7 @@ from nearline.served.segments import FOLDER, seal_segments, segments_of
 
 CHILD = Path(__file__).parent / "serve_until_killed.py"
 KILLS = int(os.environ.get("NEARLINE_TEST_SERVED_KILLS", "3"))
-WAIT = 60.0
+WAIT = 120.0
 
 
 class Clock:

@@ -1,7 +1,6 @@
 """Starting and stopping of real servers in separate processes."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
+from nearline.testing.servers.ports import free_port
 
 PROGRAM = """
 import sys
@@ -32,13 +33,6 @@ class LiveServer:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until_ready(get: Callable[[str], httpx.Response]) -> None:
@@ -66,7 +60,7 @@ def start_server(folder: Path, api_key: str = "") -> LiveServer:
         )
     live = LiveServer(process, port, folder / "store", output)
     try:
-        with httpx.Client(base_url=live.url) as http:
+        with httpx.Client(base_url=live.url, timeout=120.0) as http:
             wait_until_ready(http.get)
     except BaseException:
         process.kill()

@@ -100,7 +100,7 @@ class Gated(Recommender):
 
     def recommend_many(self, *args: Any, **options: Any) -> Any:
         self.entered.set()
-        assert self.gate.wait(30)
+        assert self.gate.wait(120)
         return super().recommend_many(*args, **options)
 
 
@@ -112,7 +112,7 @@ def test_other_requests_are_answered_during_a_batch() -> None:
         body = {"user_ids": ["u"]}
         asking = threading.Thread(target=lambda: answers.append(client.post(URL, json=body)))
         asking.start()
-        assert engine.entered.wait(30)
+        assert engine.entered.wait(120)
         event = client.post("/v1/events", json={"user_id": "u", "item_id": "a"})
         assert event.json()["offset"] == 1
         assert client.get("/v1/users/u").json()["history"][0]["item_id"] == "a"

@@ -182,7 +182,7 @@ class Overtaken(Recommender):
 
 def test_outdated_answer_is_not_cached() -> None:
     engine = Overtaken()
-    engine.put_items([])
+    engine.put_items([]).result()
     engine.observe("u", "a")
     for item_id in "ab":
         engine.put_item(item_id, text="the same words")

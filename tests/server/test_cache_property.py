@@ -95,7 +95,7 @@ class Shop:
 
 @example(ALL)
 @given(st.lists(steps, max_size=10))
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 def test_cached_answers_equal_computed_ones(changes: list[Step]) -> None:
     limits = Limits(preload_per_second=0)
     with (

@@ -3,16 +3,20 @@
 import select
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 
+from nearline.server import connections
 from nearline.server.connections import (
     DESCRIPTORS,
     SUPPORTED,
     ConnectionGuard,
     ConnectionLimits,
+    OpenConnection,
+    established,
     network,
 )
 
@@ -43,34 +47,71 @@ def pairs() -> Iterator[Pairs]:
         yield Pairs(stack)
 
 
-def is_closed(client: socket.socket) -> bool:
-    """Return whether the server closed the connection; it never sends data to these clients."""
-    readable, _, _ = select.select([client], [], [], 0.2)
-    return bool(readable) and client.recv(1) == b""
+def closed(clients: list[socket.socket], number: int) -> list[bool]:
+    """Return which connections the server closed, once as many are; it never sends data."""
+    readable: list[socket.socket] = []
+    while len(readable) < number:
+        readable, _, _ = select.select(clients, [], [], 60.0)
+        assert readable
+    return [client in readable and client.recv(1) == b"" for client in clients]
 
 
-def test_a_silent_connection_is_closed_and_one_with_a_request_is_not(pairs: Pairs) -> None:
-    guard = ConnectionGuard(pairs.port, ConnectionLimits(silent_seconds=0.3))
+@pytest.fixture
+def age(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that adds seconds without traffic to the counters of connections."""
+    added: dict[int, float] = {}
+
+    def aged(port: int) -> Iterator[tuple[int, OpenConnection]]:
+        for inode, one in established(port):
+            extra = added.get(one.socket.getpeername()[1], 0.0)
+            yield (
+                inode,
+                replace(
+                    one,
+                    since_received=one.since_received + extra,
+                    since_sent=one.since_sent + extra,
+                ),
+            )
+
+    def add(seconds: float, *clients: socket.socket) -> None:
+        added.update({client.getsockname()[1]: seconds for client in clients})
+
+    monkeypatch.setattr(connections, "established", aged)
+    return add
+
+
+def test_the_counters_are_those_of_the_kernel(pairs: Pairs) -> None:
+    pairs.connect(b"PRI *")
+    pairs.connect()
+    time.sleep(0.02)
+    found = [one for _, one in established(pairs.port)]
+    assert sorted(one.received for one in found) == [0, 5]
+    for one in found:
+        one.socket.close()
+        assert one.address == "127.0.0.1"
+        assert min(one.since_received, one.since_sent) > 0.0
+
+
+def test_a_silent_connection_is_closed_and_one_with_a_request_is_not(
+    pairs: Pairs, age: Callable[..., None]
+) -> None:
+    guard = ConnectionGuard(pairs.port, ConnectionLimits(silent_seconds=900, idle_seconds=9_000))
     silent, partial, asking = pairs.connect(), pairs.connect(b"PRI *"), pairs.connect(REQUEST)
     assert guard.sweep() == 0
-    time.sleep(0.5)
+    age(1_000, silent, partial, asking)
     late = pairs.connect()
     assert guard.sweep() == 2
-    assert [is_closed(client) for client in (silent, partial, asking, late)] == [
-        True,
-        True,
-        False,
-        False,
-    ]
+    assert closed([silent, partial, asking, late], 2) == [True, True, False, False]
 
 
-def test_a_connection_without_traffic_is_closed_after_the_idle_time(pairs: Pairs) -> None:
-    guard = ConnectionGuard(pairs.port, ConnectionLimits(silent_seconds=9, idle_seconds=0.3))
+def test_a_connection_without_traffic_is_closed_after_the_idle_time(
+    pairs: Pairs, age: Callable[..., None]
+) -> None:
+    guard = ConnectionGuard(pairs.port, ConnectionLimits(silent_seconds=9, idle_seconds=900))
     idle, busy = pairs.connect(REQUEST), pairs.connect(REQUEST)
-    time.sleep(0.5)
-    busy.sendall(REQUEST)
+    age(1_000, idle)
     assert guard.sweep() == 1
-    assert (is_closed(idle), is_closed(busy)) == (True, False)
+    assert closed([idle, busy], 1) == [True, False]
 
 
 def test_the_most_recently_used_connections_of_an_address_are_kept(pairs: Pairs) -> None:
@@ -80,7 +121,7 @@ def test_the_most_recently_used_connections_of_an_address_are_kept(pairs: Pairs)
         clients.append(pairs.connect(REQUEST))
         time.sleep(0.05)
     assert guard.sweep() == 2
-    assert [is_closed(client) for client in clients] == [True, True, False, False]
+    assert closed(clients, 2) == [True, True, False, False]
 
 
 def test_silent_connections_of_an_address_are_closed_first(pairs: Pairs) -> None:
@@ -89,16 +130,16 @@ def test_silent_connections_of_an_address_are_closed_first(pairs: Pairs) -> None
     time.sleep(0.05)
     silent = pairs.connect()
     assert guard.sweep() == 1
-    assert (is_closed(asking), is_closed(silent)) == (False, True)
+    assert closed([asking, silent], 1) == [False, True]
 
 
-def test_connections_of_another_port_are_unchanged(pairs: Pairs) -> None:
+def test_connections_of_another_port_are_unchanged(pairs: Pairs, age: Callable[..., None]) -> None:
     silent = pairs.connect()
     with ExitStack() as stack:
         other = Pairs(stack)
-        time.sleep(0.2)
-        assert ConnectionGuard(other.port, ConnectionLimits(silent_seconds=0.1)).sweep() == 0
-    assert not is_closed(silent)
+        age(1_000, silent)
+        assert ConnectionGuard(other.port, ConnectionLimits()).sweep() == 0
+    assert closed([silent], 0) == [False]
 
 
 def test_unread_data_has_a_time_limit(pairs: Pairs) -> None:

@@ -54,7 +54,7 @@ EVENTS = [
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     live = start_server(tmp_path_factory.mktemp("dashboard"))
-    with httpx.Client(base_url=live.url) as http:
+    with httpx.Client(base_url=live.url, timeout=120.0) as http:
         assert http.post("/v1/items", json=ITEMS).status_code == 200
         assert http.post("/v1/events", json=EVENTS).status_code == 200
         # Experiments on these lists only, so that those of other tests are not changed.
@@ -128,7 +128,7 @@ def view(browser: Any, server: LiveServer) -> Iterator[View]:
 
 
 def user_of(server: LiveServer, user: str) -> Any:
-    return httpx.get(f"{server.url}/v1/users/{user}").json()
+    return httpx.get(f"{server.url}/v1/users/{user}", timeout=120.0).json()
 
 
 @pytest.mark.parametrize(("theme", "language"), LOOKS)
@@ -180,8 +180,12 @@ def test_the_parts_of_a_score_are_those_of_its_explanation(view: View, server: L
     first = page.locator("ol.list > li").first
     first.locator("summary").click()
     first.locator("table.parts tbody tr").first.wait_for()
-    listed = httpx.get(f"{server.url}/v1/users/u2/recommendations").json()["items"][0]["item_id"]
-    parts = httpx.get(f"{server.url}/v1/users/u2/explanations/{listed}").json()["parts"]
+    listed = httpx.get(f"{server.url}/v1/users/u2/recommendations", timeout=120.0).json()["items"][
+        0
+    ]["item_id"]
+    parts = httpx.get(f"{server.url}/v1/users/u2/explanations/{listed}", timeout=120.0).json()[
+        "parts"
+    ]
     assert first.locator("table.parts tbody tr").count() == len(parts)
 
 
@@ -208,10 +212,10 @@ def test_an_item_is_hidden_and_shown_again(view: View, server: LiveServer) -> No
     page = view.open("item/i7")
     page.get_by_role("button", name="Hide from all lists").click()
     page.get_by_role("button", name="Show in lists again").wait_for()
-    assert httpx.get(f"{server.url}/v1/items/i7").json()["available"] is False
+    assert httpx.get(f"{server.url}/v1/items/i7", timeout=120.0).json()["available"] is False
     page.get_by_role("button", name="Show in lists again").click()
     page.get_by_role("button", name="Hide from all lists").wait_for()
-    assert httpx.get(f"{server.url}/v1/items/i7").json()["available"] is True
+    assert httpx.get(f"{server.url}/v1/items/i7", timeout=120.0).json()["available"] is True
 
 
 def test_a_file_is_looked_at_then_stored_once(
@@ -232,7 +236,9 @@ def test_a_file_is_looked_at_then_stored_once(
 
 
 def test_forget_a_user_by_keyboard(view: View, server: LiveServer) -> None:
-    httpx.post(f"{server.url}/v1/events", json={"user_id": "leaver", "item_id": "i1"})
+    httpx.post(
+        f"{server.url}/v1/events", json={"user_id": "leaver", "item_id": "i1"}, timeout=120.0
+    )
     page = view.open("user/leaver")
     page.get_by_role("button", name="Forget this user").focus()
     page.keyboard.press("Enter")
@@ -248,8 +254,8 @@ def test_a_person_objects_deletes_a_tag_exports_and_is_erased(
     view: View, server: LiveServer, tmp_path: Path
 ) -> None:
     url = f"{server.url}/v1/users/ann%2Fb"
-    httpx.post(f"{server.url}/v1/events", json={"user_id": "ann/b", "item_id": "i1"})
-    httpx.put(f"{url}/consent", json={"profiling": True, "purposes": ["newsletter"]})
+    httpx.post(f"{server.url}/v1/events", json={"user_id": "ann/b", "item_id": "i1"}, timeout=120.0)
+    httpx.put(f"{url}/consent", json={"profiling": True, "purposes": ["newsletter"]}, timeout=120.0)
     page = view.open("privacy")
     press_to(page, page.get_by_label("User ID", exact=True))
     page.keyboard.type("ann/b")
@@ -259,13 +265,13 @@ def test_a_person_objects_deletes_a_tag_exports_and_is_erased(
     page.get_by_role("button", name="Delete tag tea").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     page.get_by_text("No interest tags").wait_for()
-    assert httpx.get(f"{url}/tags").json()["tags"] == []
+    assert httpx.get(f"{url}/tags", timeout=120.0).json()["tags"] == []
 
     page.get_by_label("Allow profiling").uncheck()
     press_to(page, page.get_by_role("button", name="Store the choice"))
     page.keyboard.press("Enter")
     page.get_by_text("profiling off").wait_for()
-    stored = httpx.get(f"{url}/consent").json()
+    stored = httpx.get(f"{url}/consent", timeout=120.0).json()
     assert (stored["profiling"], stored["purposes"]) == (False, ["newsletter"])
 
     with page.expect_download() as begun:
@@ -285,7 +291,7 @@ def test_a_person_objects_deletes_a_tag_exports_and_is_erased(
     begun.value.save_as(tmp_path / "receipt.json")
     receipt = json.loads((tmp_path / "receipt.json").read_text(encoding="utf-8"))
     assert page.get_by_text(receipt["token"]).count() == 1
-    assert httpx.get(f"{url}/export").status_code == 404
+    assert httpx.get(f"{url}/export", timeout=120.0).status_code == 404
 
 
 def test_an_experiment_is_started_watched_and_stopped(view: View, server: LiveServer) -> None:
@@ -299,7 +305,7 @@ def test_an_experiment_is_started_watched_and_stopped(view: View, server: LiveSe
     press_to(page, page.get_by_role("button", name="Start", exact=True))
     page.keyboard.press("Enter")
     page.get_by_text("no interval yet").wait_for()
-    with httpx.Client(base_url=server.url) as http:
+    with httpx.Client(base_url=server.url, timeout=120.0) as http:
         clicks = []
         for n in range(160):
             asked = http.get(f"/v1/users/x{n}/recommendations?scenario=trial").json()
@@ -311,7 +317,7 @@ def test_an_experiment_is_started_watched_and_stopped(view: View, server: LiveSe
         assert http.post("/v1/events", json=sent).status_code == 200
     page = view.open("experiments/layout")
     page.reload()
-    found = httpx.get(f"{server.url}/v1/experiments/layout/results").json()
+    found = httpx.get(f"{server.url}/v1/experiments/layout/results", timeout=120.0).json()
     shown = page.get_by_role("region", name="Compared with old")
     shown.locator(".interval").wait_for()
     assert found["comparisons"][0]["significant"]
@@ -324,18 +330,20 @@ def test_an_experiment_is_started_watched_and_stopped(view: View, server: LiveSe
     page.keyboard.press("Enter")
     page.get_by_role("dialog").get_by_role("button", name="Stop").click()
     page.locator(".tile").get_by_text("stopped", exact=True).wait_for()
-    assert httpx.get(f"{server.url}/v1/experiments/layout").json()["running"] is False
+    assert (
+        httpx.get(f"{server.url}/v1/experiments/layout", timeout=120.0).json()["running"] is False
+    )
 
     page = view.open("report")
     page.get_by_label("By", exact=True).select_option("variant")
     row = page.locator("tr", has_text="layout: fresh")
     row.wait_for()
-    by = httpx.get(f"{server.url}/v1/report").json()["by"]["variant"]
+    by = httpx.get(f"{server.url}/v1/report", timeout=120.0).json()["by"]["variant"]
     lists = next(one["lists"] for one in by if one["value"] == "layout: fresh")
     assert row.locator("td").nth(1).inner_text() == str(lists)
     page.get_by_role("button", name="Freeze the factors").click()
     page.get_by_role("button", name="Let the factors follow").wait_for()
-    assert httpx.get(f"{server.url}/v1/weights").json()["frozen"] is True
+    assert httpx.get(f"{server.url}/v1/weights", timeout=120.0).json()["frozen"] is True
     if AXE.exists():
         assert view.violations() == []
 
@@ -354,7 +362,9 @@ def test_the_flow_shows_an_event_at_once(view: View, server: LiveServer) -> None
     rows = page.locator("tbody tr")
 
     def seen() -> bool:  # the stream with IDs may begin after the first event
-        httpx.post(f"{server.url}/v1/events", json={"user_id": "flowing", "item_id": "i3"})
+        httpx.post(
+            f"{server.url}/v1/events", json={"user_id": "flowing", "item_id": "i3"}, timeout=120.0
+        )
         page.wait_for_timeout(200)
         return bool(rows.get_by_text("flowing").count())
 
@@ -377,12 +387,12 @@ def test_a_rule_is_stored_and_its_effect_shown(view: View, server: LiveServer) -
     page.get_by_text("This user's list has changed").wait_for()
     after = page.get_by_role("region", name="After")
     after.locator("li").first.get_by_text("Tea number 11").wait_for()
-    assert httpx.get(f"{server.url}/v1/rules/tea-first").status_code == 200
+    assert httpx.get(f"{server.url}/v1/rules/tea-first", timeout=120.0).status_code == 200
     page.get_by_role("button", name="Edit tea-first").click()
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     page.get_by_text("No rules yet.").wait_for()
-    assert httpx.get(f"{server.url}/v1/rules/tea-first").status_code == 404
+    assert httpx.get(f"{server.url}/v1/rules/tea-first", timeout=120.0).status_code == 404
 
 
 def test_the_tour_ends_in_an_event_whose_effect_is_seen(view: View, server: LiveServer) -> None:

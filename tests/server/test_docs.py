@@ -60,6 +60,7 @@ CONTRACT = {
     ("get", "/v1/ns/{name}"),
     ("put", "/v1/scenarios/{name}"),
     ("get", "/v1/scenarios/{name}"),
+    ("get", "/v1/scenarios/{name}/policies"),
     ("get", "/v1/scenarios"),
     ("delete", "/v1/scenarios/{name}"),
     ("put", "/v1/rules/{name}"),

@@ -183,7 +183,7 @@ def test_store_that_cannot_be_opened(logs: io.StringIO) -> None:
     app = create_app(open_engine, log_stream=logs)
     app.host.on_failure = failed.set
     with TestClient(app) as client:
-        assert failed.wait(30)
+        assert failed.wait(120)
         answer = client.get("/readyz")
         assert answer.status_code == 503
         assert answer.json() == {"status": "the store could not be opened (StoreInUse)"}

@@ -154,7 +154,7 @@ def test_writes_that_wait_do_not_block_other_requests(client: Client, app: Gatew
     class Slow:
         def put_items(self, changed: Sequence[tuple[int, Item | None]]) -> None:
             reached.set()
-            assert going.wait(60)
+            assert going.wait(120)
 
         def add_events(self, added: Added) -> None:
             pass
@@ -172,7 +172,7 @@ def test_writes_that_wait_do_not_block_other_requests(client: Client, app: Gatew
     with ThreadPoolExecutor(4) as pool:
         try:
             writes = [pool.submit(client.put, "/v1/items/b", json={"title": "second"})]
-            assert reached.wait(60)
+            assert reached.wait(120)
             writes += [
                 pool.submit(client.patch, "/v1/items/a", json={"title": "third"}),
                 pool.submit(client.put, "/v1/items/c", json={"title": "fourth"}),
@@ -184,6 +184,6 @@ def test_writes_that_wait_do_not_block_other_requests(client: Client, app: Gatew
             assert not any(write.done() for write in writes)
         finally:
             going.set()
-        assert [write.result(60).status_code for write in writes] == [200] * 4
+        assert [write.result(120).status_code for write in writes] == [200] * 4
     assert client.get("/v1/items/a").json()["title"] == "third"
     assert client.get("/v1/items/i299").status_code == 200

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 from tests.cli.running import WAIT, started
-from tests.server.serving import PROGRAM, free_port
+from tests.server.serving import PROGRAM
 
 from nearline import Recommender
 from nearline.server.log_handlers import everything_as_json
 from nearline.server.logs import JsonLog
+from nearline.testing.servers.ports import free_port
 
 NOISY = """
 import logging, threading, warnings

@@ -123,7 +123,7 @@ def test_other_requests_are_answered_during_a_model_request(
     found: list[Any] = []
     waiting = threading.Thread(target=lambda: found.append(get(client, rerank=True)))
     waiting.start()
-    assert came.wait(30)
+    assert came.wait(120)
     assert get(client)["tier"] == "personal"
     assert client.post("/v1/recommendations", json={"history": [ITEMS[2]]}).status_code == 200
     assert not found

@@ -29,7 +29,7 @@ class BlockedStream(Stream):
 
     def write(self, text: str) -> int:
         self.blocks.set()
-        assert self.may_write.wait(30)
+        assert self.may_write.wait(120)
         return super().write(text)
 
 
@@ -111,7 +111,7 @@ def test_blocked_stream_blocks_no_caller_and_dropped_lines_are_reported() -> Non
     log = JsonLog(stream, lambda: 0.0, max_waiting=3)
     log.start()
     log.write("info", "first")
-    assert stream.blocks.wait(30)
+    assert stream.blocks.wait(120)
     for n in range(10):
         log.write("info", str(n))  # returns although the stream blocks
     stream.may_write.set()

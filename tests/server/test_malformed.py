@@ -22,7 +22,7 @@ BODIES = {
 
 def answer_to(live: LiveServer, request: bytes, *, end: bool = False) -> tuple[int, bytes]:
     """Return the status and the body of the first answer to some bytes."""
-    with socket.create_connection(("127.0.0.1", live.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", live.port), timeout=120.0) as connection:
         connection.sendall(request)
         if end:
             connection.shutdown(socket.SHUT_WR)

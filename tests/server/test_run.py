@@ -10,11 +10,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.server.serving import free_port, start_server, stop_server, wait_until_ready
+from tests.server.serving import start_server, stop_server, wait_until_ready
 
 from nearline.engine import Recommender
 from nearline.errors import Damaged, InvalidInput
 from nearline.server import check_address, serve
+from nearline.testing.servers.ports import free_port
 
 EVENT = {"user_id": "u", "item_id": "i"}
 # Start of a request; its length and body follow.
@@ -23,7 +24,7 @@ HEAD = b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: applicatio
 
 def accepts(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/livez").is_success
+        return httpx.get(f"http://127.0.0.1:{port}/livez", timeout=120.0).is_success
     except httpx.TransportError:
         return False
 
@@ -76,10 +77,12 @@ def test_serve_until_a_signal(number: signal.Signals, capfd: pytest.CaptureFixtu
         worker.start()
 
     def ask_and_stop() -> None:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
-            wait_until_ready(http.get)
-            answers.append(http.get("/livez").json())
-        os.kill(os.getpid(), number)
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120.0) as http:
+                wait_until_ready(http.get)
+                answers.append(http.get("/livez").json())
+        finally:
+            os.kill(os.getpid(), number)
 
     worker = threading.Thread(target=ask_and_stop)
     serve(lambda: engine, port=port, announce=stop)
@@ -98,11 +101,13 @@ def test_permanent_objects_are_excluded_from_garbage_collection() -> None:
         return Recommender()
 
     def ask_and_stop() -> None:
-        while not httpx.get(f"http://127.0.0.1:{port}/readyz").is_success:
-            time.sleep(0.01)
-        frozen.append(gc.get_freeze_count())
-        collects.append(gc.isenabled())
-        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120.0) as http:
+                wait_until_ready(http.get)
+            frozen.append(gc.get_freeze_count())
+            collects.append(gc.isenabled())
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     worker = threading.Thread(target=ask_and_stop)
     serve(open_engine, port=port, announce=lambda message: worker.start())
@@ -126,12 +131,18 @@ def test_requests_that_never_end_are_aborted(capfd: pytest.CaptureFixture[str]) 
     port = free_port()
     with socket.socket() as slow:
 
-        def half_a_request(message: str) -> None:
-            slow.connect(("127.0.0.1", port))
-            slow.sendall(HEAD + b"Content-Length: 99\r\n\r\n{")
-            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        def half_a_request() -> None:
+            try:
+                slow.connect(("127.0.0.1", port))
+                slow.sendall(HEAD + b"Content-Length: 99\r\n\r\n{")
+                # The half has been read before this response.
+                httpx.get(f"http://127.0.0.1:{port}/livez", timeout=120.0)
+            finally:
+                os.kill(os.getpid(), signal.SIGTERM)
 
-        serve(Recommender, port=port, announce=half_a_request, drain_seconds=0.2)
+        worker = threading.Thread(target=half_a_request)
+        serve(Recommender, port=port, announce=lambda _: worker.start(), drain_seconds=0.2)
+        worker.join()
     assert "requests in flight were aborted" in capfd.readouterr().err
 
 
@@ -142,7 +153,7 @@ def test_a_stop_loses_no_acknowledged_event(tmp_path: Path) -> None:
     first = threading.Event()
 
     def write(writer: int) -> None:
-        with httpx.Client(base_url=live.url, timeout=30.0) as http:
+        with httpx.Client(base_url=live.url, timeout=120.0) as http:
             for n in range(10_000):
                 event_id = f"{writer}-{n}"
                 try:
@@ -157,14 +168,14 @@ def test_a_stop_loses_no_acknowledged_event(tmp_path: Path) -> None:
     writers = [threading.Thread(target=write, args=(n,)) for n in range(8)]
     for writer in writers:
         writer.start()
-    assert first.wait(30)
+    assert first.wait(120)
     assert stop_server(live) == 0
     for writer in writers:
         writer.join()
 
     again = start_server(tmp_path)
     events = [{**EVENT, "event_id": event_id} for event_id in acknowledged]
-    answer = httpx.post(f"{again.url}/v1/events", json=events, timeout=30.0).json()
+    answer = httpx.post(f"{again.url}/v1/events", json=events, timeout=120.0).json()
     assert stop_server(again) == 0
     assert (answer["accepted"], answer["duplicates"]) == (0, len(acknowledged))
 
@@ -174,9 +185,10 @@ def test_a_request_in_flight_is_answered(tmp_path: Path) -> None:
     live = start_server(tmp_path)
     body = b'{"user_id": "u", "item_id": "late"}'
     head = HEAD + b"Content-Length: %d\r\n\r\n" % len(body)
-    with socket.create_connection(("127.0.0.1", live.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", live.port), timeout=120.0) as connection:
         connection.sendall(head + body[:10])
-        httpx.get(f"{live.url}/livez")  # the first half has been read before this response
+        # The first half has been read before this response.
+        httpx.get(f"{live.url}/livez", timeout=120.0)
         live.process.send_signal(signal.SIGTERM)
         while accepts(live.port):
             time.sleep(0.01)
@@ -184,7 +196,7 @@ def test_a_request_in_flight_is_answered(tmp_path: Path) -> None:
         answer = connection.recv(4096)
     assert b"200 OK" in answer
     assert b'{"accepted":1,"duplicates":0,"offset":1}' in answer
-    assert live.process.wait(timeout=30) == 0
+    assert live.process.wait(timeout=120.0) == 0
 
 
 def test_a_store_in_use_is_refused(tmp_path: Path) -> None:

@@ -7,19 +7,18 @@ import os
 import signal
 import threading
 
-from tests.server.serving import free_port
-
 from nearline.engine import Recommender
 from nearline.server import serve
 from nearline.server.host import EngineHost
 from nearline.server.logs import JsonLog
+from nearline.testing.servers.ports import free_port
 
 
 def test_serve_returns_while_the_store_is_still_being_opened() -> None:
     release, closed = threading.Event(), threading.Event()
 
     def open_slowly() -> Recommender:
-        release.wait(30)
+        release.wait(120)
         engine = Recommender()
         close = engine.close
 
@@ -36,7 +35,7 @@ def test_serve_returns_while_the_store_is_still_being_opened() -> None:
     assert serve(open_slowly, port=free_port(), announce=stop, drain_seconds=1) is False
     assert not closed.is_set()
     release.set()
-    assert closed.wait(30)
+    assert closed.wait(120)
 
 
 def test_an_engine_that_is_opened_too_late_is_closed() -> None:
@@ -48,7 +47,7 @@ def test_an_engine_that_is_opened_too_late_is_closed() -> None:
             closed.set()
 
     def open_slowly() -> Recommender:
-        release.wait(30)
+        release.wait(120)
         return Late()
 
     stream = io.StringIO()
@@ -63,5 +62,5 @@ def test_an_engine_that_is_opened_too_late_is_closed() -> None:
 
     asyncio.run(main())
     release.set()
-    assert closed.wait(30)
+    assert closed.wait(120)
     assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == []

@@ -11,11 +11,12 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.server.serving import free_port, wait_until_ready
+from tests.server.serving import wait_until_ready
 
 from nearline.errors import InvalidInput
 from nearline.server import Tls
 from nearline.server.run import check_tls
+from nearline.testing.servers.ports import free_port
 
 PROGRAM = """
 import sys
@@ -81,14 +82,19 @@ def context_of(folder: Path, *, with_client: bool) -> ssl.SSLContext:
 
 def test_only_clients_with_a_certificate_are_accepted(certificates: Path, port: int) -> None:
     url = f"https://127.0.0.1:{port}"
-    with httpx.Client(base_url=url, verify=context_of(certificates, with_client=True)) as client:
+    with httpx.Client(
+        base_url=url, verify=context_of(certificates, with_client=True), timeout=120.0
+    ) as client:
         wait_until_ready(client.get)
         assert client.get("/v1/popular").status_code == 200
     context = context_of(certificates, with_client=False)
-    with httpx.Client(base_url=url, verify=context) as client, pytest.raises(httpx.TransportError):
+    with (
+        httpx.Client(base_url=url, verify=context, timeout=120.0) as client,
+        pytest.raises(httpx.TransportError),
+    ):
         client.get("/v1/popular")
     plain = url.replace("https", "http")
-    with httpx.Client(base_url=plain) as client, pytest.raises(httpx.TransportError):
+    with httpx.Client(base_url=plain, timeout=120.0) as client, pytest.raises(httpx.TransportError):
         client.get("/v1/popular")
 
 

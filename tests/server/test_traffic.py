@@ -46,7 +46,7 @@ def test_requests_above_the_limit_are_refused() -> None:
 
         writer = threading.Thread(target=write)
         writer.start()
-        assert engine.asked.wait(30)
+        assert engine.asked.wait(120)
         refused = client.get("/v1/users/u/recommendations")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert refused.headers["content-type"] == "application/problem+json"

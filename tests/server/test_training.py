@@ -10,7 +10,7 @@ from tests.server.serving import LiveServer
 
 from nearline.server import Gateway
 
-WAIT = 60.0
+WAIT = 120.0
 
 
 def finished(http: httpx.Client, job_id: str) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def train(http: httpx.Client, **order: object) -> dict[str, Any]:
 def read_until_over(live: LiveServer, job_id: str) -> list[dict[str, Any]]:
     """Read the same list until the job is over; no request may fail."""
     answers = []
-    with httpx.Client(base_url=live.url, timeout=30.0) as http:
+    with httpx.Client(base_url=live.url, timeout=120.0) as http:
         while http.get(f"/v1/jobs/{job_id}").json()["finished"] is None:
             answer = http.get("/v1/users/p0/recommendations?k=3")
             assert answer.status_code == 200, answer.text

@@ -73,7 +73,7 @@ def test_a_batch_that_is_folded_in_several_parts() -> None:
 
 
 @given(log=logs(), cuts=st.lists(st.integers(0, 40), max_size=6))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_any_batching_equals_the_naive_fold(log: Log, cuts: list[int]) -> None:
     whole, parts = folded(log), State(CONFIG)
     bounds = [0, *sorted(cuts), len(log)]
@@ -88,7 +88,7 @@ def test_any_batching_equals_the_naive_fold(log: Log, cuts: list[int]) -> None:
 
 
 @given(log=logs(), more=logs(), user=st.sampled_from(["ann", "bob", "nobody"]))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_erasing_equals_a_log_without_the_events(log: Log, more: Log, user: str) -> None:
     mine = [(at, r) for at, r in log if isinstance(r, Event) and r.user_id == user]
     offsets = {offset for offset, _ in mine}
@@ -103,7 +103,7 @@ def test_erasing_equals_a_log_without_the_events(log: Log, more: Log, user: str)
 
 
 @given(log=logs(), more=logs(), limits=FEW, data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_all_holds_for_users_beyond_the_limits(
     log: Log, more: Log, limits: CountedLimits, data: st.DataObject
 ) -> None:

@@ -9,7 +9,7 @@ from nearline.models.popularity import Popularity
 from nearline.training.acceptance import judge
 
 NOW = 1_000_000.0
-WAIT = 60.0
+WAIT = 120.0
 
 
 def clock() -> float:

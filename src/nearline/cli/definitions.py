@@ -59,12 +59,31 @@ def _scenario_options(command: Any) -> Any:
     help="Make lists from the newest item of the history with an event of this kind, such as "
     "purchase.",
 )
+@click.option("--model", metavar="SNAPSHOT", help="Snapshot that ranks items; see snapshots.")
+@click.option(
+    "--bandit",
+    metavar="JSON",
+    help="Policies among which the scenario chooses by what lists led to. For example "
+    '\'{"policies": {"now": {}, "new": {"scenario": "new-home"}}}\'.',
+)
 @json_option
 def put_scenario(
-    name: str, store: Path, rules: tuple[str, ...], as_json: bool, **options: Any
+    name: str,
+    store: Path,
+    rules: tuple[str, ...],
+    bandit: str | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Store the scenario NAME; it replaces a scenario of that name."""
     given = {option: value for option, value in options.items() if value not in (None, ())}
+    if bandit is not None:
+        try:
+            given["bandit"] = msgspec.json.decode(bandit)
+        except msgspec.DecodeError as error:
+            raise click.BadParameter(
+                f"{bandit!r:.80} is no JSON ({error})", param_hint="--bandit"
+            ) from None
     if rules:
         given["rules"] = list(rules)
     with open_store(store, call=f"PUT /v1/scenarios/{name}") as engine:
@@ -78,6 +97,37 @@ def list_scenarios(store: Path, as_json: bool) -> None:
     """List all scenarios with the options that they set."""
     with open_store(store, call="GET /v1/scenarios") as engine:
         _show("scenarios", engine.scenarios(), as_json)
+
+
+@scenarios.command("policies", epilog=example("nearline scenarios policies --store shop/ home"))
+@click.argument("name")
+@store_option
+@json_option
+def show_policies(name: str, store: Path, as_json: bool) -> None:
+    """Show the policies of the scenario NAME: how often each is chosen, and how good it is.
+
+    Also counts the lists up to the current time window, as a server does every minute.
+    """
+    with open_store(store, call=f"GET /v1/scenarios/{name}/policies") as engine:
+        engine.policies(name)
+        engine.update_policies()
+        found = engine.policies(name)
+    if as_json:
+        write_json(found)
+        return
+    head = ["policy", "probability", "best", "visits", "successes", "rate"]
+    rows = [
+        [
+            one.name,
+            f"{one.probability:.3f}",
+            f"{one.best:.3f}",
+            f"{one.visits:,}",
+            f"{one.successes:,}",
+            f"{one.rate:.2%}",
+        ]
+        for one in found.policies
+    ]
+    write_table([head, *rows], numbers=(1, 2, 3, 4, 5))
 
 
 @scenarios.command("delete", epilog=example("nearline scenarios delete --store shop/ home"))

@@ -32,7 +32,10 @@ from nearline.common.budget import LEAST_BYTES, MOST_BYTES
 from nearline.common.counts import count
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from nearline.data import CleaningReport
+    from nearline.state.matches import CatalogueMatch
 
 NEWLINE = "\n"
 
@@ -99,16 +102,11 @@ def import_(
     if is_empty():
         click.echo("The first import on this machine compiles code for several seconds.", err=True)
     # Files are read before the store is created, so that a wrong name leaves no store behind.
-    items = people = report = items_report = None
-    file_options = {
-        name: reading[name] for name in ("separator", "encoding", "header") if name in reading
+    file_options: dict[str, Any] = {
+        str(name): reading[name] for name in ("separator", "encoding", "header") if name in reading
     }
-    if users_file is not None:
-        people = read_table(users_file, **file_options)
-        own_name = (columns or {}).get("user_id")
-        if own_name in people.column_names:
-            names = ["user_id" if name == own_name else name for name in people.column_names]
-            people = people.rename_columns(names)
+    people = None if users_file is None else _read_users(users_file, columns, file_options)
+    items = items_report = None
     if items_file is not None:
         items = read_table(items_file, flat=False, **file_options)
         own, shared = (columns, None) if file is None else (None, columns)
@@ -140,6 +138,34 @@ def import_(
             }
         )
         return
+    _show_import(report, items_report, users_report, match)
+    click.echo(
+        f"{count(after - before, 'record')} stored; {printable(str(store))} contains "
+        f"{count(users, 'user')} and {count(n_items, 'item')}.\n"
+        f"Next: nearline train --store {printable(str(store))}"
+    )
+
+
+def _read_users(
+    file: Path, columns: dict[str, str] | None, options: dict[str, Any]
+) -> "pyarrow.Table":
+    """Read a table of users, in which the column that `columns` maps to a user ID is renamed."""
+    from nearline.data import read_table
+
+    people = read_table(file, **options)
+    own_name = (columns or {}).get("user_id")
+    if own_name in people.column_names:
+        names = ["user_id" if name == own_name else name for name in people.column_names]
+        people = people.rename_columns(names)
+    return people
+
+
+def _show_import(
+    report: "CleaningReport | None",
+    items_report: "CleaningReport | None",
+    users_report: "CleaningReport | None",
+    match: "CatalogueMatch",
+) -> None:
     if report is not None:
         _show(report)
         click.echo("".join(f"{printable(line)}\n" for line in report.summary()), nl=False)
@@ -149,11 +175,6 @@ def import_(
         click.echo(f"Users: {printable(str(replace(users_report, items=None)), keep=NEWLINE)}")
     if str(match):
         click.echo(printable(str(match), keep=NEWLINE))
-    click.echo(
-        f"{count(after - before, 'record')} stored; {printable(str(store))} contains "
-        f"{count(users, 'user')} and {count(n_items, 'item')}.\n"
-        f"Next: nearline train --store {printable(str(store))}"
-    )
 
 
 @click.command(

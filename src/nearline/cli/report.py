@@ -8,7 +8,7 @@ from nearline.cli.options import example, json_option, store_option
 from nearline.cli.output import write_json, write_table
 from nearline.cli.served_lists import read_served
 
-_GROUPINGS = ("position", "tier", "scenario", "variant", "model", "policy")
+_GROUPINGS = ("position", "tier", "scenario", "variant", "model", "policy", "chosen")
 
 
 @click.command(

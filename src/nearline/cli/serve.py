@@ -175,19 +175,17 @@ def serve(
         from nearline.engine import Recommender
         from nearline.sealing import DEFAULT_SOURCE, SOURCE_VARIABLE
 
-        options = {"encoder": encoder, "memory": memory, "similar_users": similar_users}
-        given: dict[str, Any] = {name: value for name, value in options.items() if is_given(name)}
-        if include_seen or is_given("include_seen"):
-            given["exclude_seen"] = not include_seen
-        if repeats_named():
-            given |= {"exclude_seen": not include_seen, "repeats": default_repeats()}
+        given = _given_settings(
+            encoder=encoder,
+            memory=memory,
+            similar_users=similar_users,
+            include_seen=include_seen,
+            llm=llm_config(llm_url, llm_model),
+        )
         if seal:
             given["seal"] = master_key or DEFAULT_SOURCE
         elif master_key:
             os.environ[SOURCE_VARIABLE] = master_key  # opens the stores that are sealed
-        if llm := llm_config(llm_url, llm_model):
-            given["llm"] = llm
-
         file = config_file()
 
         def config(folder: Path | None) -> "Config":
@@ -229,6 +227,18 @@ def serve(
         )
     finally:
         gc.enable()
+
+
+def _given_settings(*, include_seen: bool, llm: object, **options: Any) -> dict[str, Any]:
+    """Return the settings of the engine that options name, which replace those of the file."""
+    given = {name: value for name, value in options.items() if is_given(name)}
+    if include_seen or is_given("include_seen"):
+        given["exclude_seen"] = not include_seen
+    if repeats_named():
+        given |= {"exclude_seen": not include_seen, "repeats": default_repeats()}
+    if llm:
+        given["llm"] = llm
+    return given
 
 
 def several_stores(store: Path | None, stores: Path | None) -> Path | None:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +19,7 @@ from nearline.deployment.promotion_follower import PromotionFollower
 from nearline.deployment.stamp import Stamp
 from nearline.deployment.summary import training_summary
 from nearline.deployment.texts import VECTORS, open_texts
-from nearline.errors import Closed
+from nearline.errors import Closed, NearlineError
 from nearline.ingest import put_items as append_items
 from nearline.log import Appended, Log, SharedLog
 from nearline.schema import Item
@@ -27,7 +27,7 @@ from nearline.served.outcomes import ItemOutcomes
 from nearline.state import CatalogueMatch, match_catalogue
 
 T = TypeVar("T")
-# Snapshots of experiments that are loaded beside the active one.
+# Snapshots of scenarios and experiments that are loaded beside the active one.
 MAX_OTHERS = 4
 
 logger = logging.getLogger(__name__)
@@ -112,29 +112,46 @@ class ActiveDeployment:
             self.deployment = make(old)
             if self.deployment is not old:
                 store.retire(old)
+                # The snapshot that was active before may be named by a scenario or an experiment.
+                self._load_others(self.deployment.state.definitions.models)
                 with self._counting:
                     self._behind = False
                     self.lags = self._imports > 0
             return self.deployment
 
-    def load_other(self, snapshot_id: str) -> None:
-        """Load another snapshot, whose model then follows the log beside the active one.
+    def load_others(self, wanted: Collection[str], *, strict: bool = False) -> None:
+        """Load other snapshots, whose models then follow the log beside the active one.
 
-        At most `MAX_OTHERS` are kept, the last ones. Unknown snapshots are ignored with a warning.
+        At most `MAX_OTHERS` are loaded, and those that are not wanted any more are released.
+        Snapshots that are unknown or cannot be loaded are ignored with a warning; with `strict`,
+        what prevents loading is raised.
         """
-        with self._swapping:
-            parts = self.open()
-            if snapshot_id in self.others or snapshot_id == parts.model_id:
-                return
-            if parts.snapshots is None or not parts.snapshots.has(snapshot_id):
-                logger.warning("snapshot %s of an experiment is not in this store", snapshot_id)
-                return
-            loaded = promotion.with_snapshot(parts, snapshot_id, self.config)
-            kept = dict(list(self.others.items())[-MAX_OTHERS + 1 :])
-            for name, old in self.others.items():
-                if name not in kept:
+        if wanted or self.others:
+            with self._swapping:
+                self._load_others(wanted, strict=strict)
+
+    def _load_others(self, wanted: Collection[str], *, strict: bool = False) -> None:
+        parts, before = self.open(), self.others
+        found = dict[str, store.Deployment]()
+        for snapshot_id in sorted(wanted):
+            if snapshot_id == parts.model_id or len(found) == MAX_OTHERS:
+                continue
+            if snapshot_id in before:
+                found[snapshot_id] = before[snapshot_id]
+            elif parts.snapshots is None or not parts.snapshots.has(snapshot_id):
+                logger.warning("snapshot %s of a definition is not in this store", snapshot_id)
+            else:
+                try:
+                    found[snapshot_id] = promotion.with_snapshot(parts, snapshot_id, self.config)
+                except NearlineError:
+                    if strict:
+                        raise
+                    logger.warning("snapshot %s of a definition is not used", snapshot_id)
+        if found != before:
+            self.others = found
+            for name, old in before.items():
+                if name not in found:
                     store.retire(old)
-            self.others = {**kept, snapshot_id: loaded}
 
     def put_items(self, log: Log, items: Sequence[Item]) -> "Future[Appended]":
         """Encode and append entries; the future resolves once the model has learned them, too."""
@@ -301,6 +318,8 @@ class EngineStatus:
         rules = parts.state.definitions
         period = rules.period(current.clock()) if rules.boundaries else 0
         stamp = Stamp(parts.stamp_model, reflected.offset, reflected.erasures, expired, period)
+        if current.others:
+            stamp = replace(stamp, others=tuple(current.others))
         if not rules.window:
             return stamp
         window = int(current.clock() // rules.window)

@@ -24,7 +24,7 @@ def promote(
         return serving(replace(parts, snapshot=snapshot, memory=next(numbers)), config)
     parts.snapshots.write(snapshot.manifest, snapshot.arrays, snapshot.item_ids)
     promoted = promote_stored(parts, snapshot.manifest.id, config, lease)
-    parts.snapshots.prune(config.keep_snapshots)
+    parts.snapshots.prune(config.keep_snapshots, parts.state.definitions.models)
     return promoted
 
 

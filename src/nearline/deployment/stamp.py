@@ -21,9 +21,12 @@ class Stamp(Struct, frozen=True, gc=False):
     period : int
         Number of times, until now, at which a merchandising rule began or ended.
     window : int
-        Number of the time window for which lists that explore hold still; 0 if none explores.
+        Number of the time window for which lists that explore, or depend on a policy or the time of
+        day, hold still; 0 if there are none.
     outcomes : float
         Time up to which exploration reflects what items led to; 0 if it does not.
+    others : tuple of str
+        IDs of the snapshots of scenarios and experiments that are in use.
     """
 
     model: str
@@ -33,3 +36,4 @@ class Stamp(Struct, frozen=True, gc=False):
     period: int = 0
     window: int = 0
     outcomes: float = 0.0
+    others: tuple[str, ...] = ()

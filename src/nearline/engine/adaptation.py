@@ -6,6 +6,7 @@ changed, they are appended to the log, so that every process that follows the lo
 every explanation has the same weights.
 """
 
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -14,7 +15,7 @@ from msgspec import Struct
 from nearline.engine.base import Engine
 from nearline.log import Appended
 from nearline.models.capabilities import AdaptsWeights
-from nearline.models.hedge import HedgedFactors
+from nearline.models.hedge import learned
 from nearline.schema import Defined
 from nearline.schema.definitions import RELATIONS_NAME, WEIGHTS
 
@@ -35,6 +36,8 @@ class Weights(Struct, frozen=True, kw_only=True):
         Whether the factors stay as they are.
     experts : dict of str to float
         Weights of the alternatives from which the factors are made.
+    segments : dict of str to (dict of str to float)
+        Factors for some users, such as ``new 06-12``; see `nearline.schema.segments`.
     history : list of (float, dict)
         Earlier factors with their times in Unix seconds, oldest first.
     """
@@ -43,6 +46,7 @@ class Weights(Struct, frozen=True, kw_only=True):
     factors: dict[str, float]
     frozen: bool
     experts: dict[str, float]
+    segments: dict[str, dict[str, float]]
     history: list[tuple[float, dict[str, float]]]
 
 
@@ -58,6 +62,7 @@ class AdaptationMethods(Engine):
             factors=body["factors"] or dict.fromkeys(trained, 1.0),
             frozen=body["frozen"],
             experts=body["experts"],
+            segments={name: one["factors"] for name, one in body["segments"].items()},
             history=[(time, factors) for time, factors in body["history"]],
         )
 
@@ -75,7 +80,7 @@ class AdaptationMethods(Engine):
 
     def queue_reset(self) -> Future[Appended]:
         """Queue the return to the weights that training found."""
-        changed: dict[str, Any] = {"factors": {}, "experts": {}}
+        changed: dict[str, Any] = {"factors": {}, "experts": {}, "segments": {}}
         return self._store_weights({**self._weights_record(), **changed})
 
     def adapt_weights(self) -> bool:
@@ -91,17 +96,17 @@ class AdaptationMethods(Engine):
         samples = self._sampled.take()
         if not isinstance(model, AdaptsWeights) or body["frozen"]:
             return False
-        hedge = HedgedFactors(tuple(model.trained_weights()), body["experts"])
-        for sample in samples:
-            if sample.shape[1] == len(hedge.relations):
-                hedge.learn(sample)
-        before = body["factors"]
-        factors = hedge.factors
-        change = max(abs(value / before.get(name, 1.0) - 1.0) for name, value in factors.items())
-        if change < LEAST_CHANGE:
+        if not samples:
             return False
-        history = [*body["history"], [self._clock(), factors]][-KEPT:]
-        changed = {"factors": factors, "experts": hedge.weights, "history": history}
+        last = parts.state.definitions.get(WEIGHTS, RELATIONS_NAME)
+        known = self._learned
+        since = body if known is None or known[0] is not last else known[1]
+        changed = learned(since, tuple(model.trained_weights()), samples)
+        self._learned = last, changed  # small changes add up until they are logged
+        if largest_change(body, changed) < LEAST_CHANGE:
+            return False
+        short = {name: round(factor, 4) for name, factor in changed["factors"].items()}
+        changed["history"] = [*body["history"], [self._clock(), short]][-KEPT:]
         self._store_weights({**body, **changed}).result()
         return True
 
@@ -113,9 +118,30 @@ class AdaptationMethods(Engine):
     def _weights_record(self) -> dict[str, Any]:
         state = self._current.open().state
         body = state.definitions.get(WEIGHTS, RELATIONS_NAME) or {}
-        return {"factors": {}, "frozen": False, "experts": {}, "history": [], **body}
+        return {
+            "factors": {},
+            "frozen": False,
+            "experts": {},
+            "segments": {},
+            "history": [],
+            **body,
+        }
 
     def _store_weights(self, body: dict[str, Any]) -> Future[Appended]:
         log, now = self._current.open().log, self._clock()
         record = Defined(kind=WEIGHTS, name=RELATIONS_NAME, timestamp=now, body=body)
         return log.append([record])
+
+
+def largest_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> float:
+    """Return the largest relative change of a factor, of all users or of a segment."""
+
+    def changes(old: Mapping[str, float], new: Mapping[str, float]) -> Iterator[float]:
+        for name, factor in new.items():
+            yield abs(factor / old.get(name, 1.0) - 1.0)
+
+    found = [*changes(before["factors"], after["factors"])]
+    for name, one in after["segments"].items():
+        old = before["segments"].get(name, before)
+        found += changes(old["factors"], one["factors"])
+    return max(found, default=0.0)

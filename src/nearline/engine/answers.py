@@ -13,6 +13,7 @@ from nearline.recommend.export import PART_USERS, Exported, export
 from nearline.recommend.language import Draft
 from nearline.recommend.merchandising import expressions_of
 from nearline.recommend.pipeline import answer
+from nearline.recommend.policies import with_choice
 from nearline.recommend.ranking import rank
 from nearline.recommend.scenarios import O, resolved
 from nearline.recommend.selection import uses_time
@@ -70,7 +71,17 @@ class ListMethods(TrackingMethods):
 
     def resolved(self, options: O) -> O:
         """Return `options` with the values of its scenario and the default `k` where not set."""
-        return resolved(options, self._current.open().state)
+        return resolved(self._chosen(options), self._current.open().state)
+
+    def _chosen(self, options: O) -> O:
+        """Return `options` with what the policy changes that its scenario chooses for the user."""
+        scenarios = self._current.open().state.definitions.scenarios
+        scenario = scenarios.get(options.scenario) if options.scenario is not None else None
+        if scenario is None or scenario.bandit is None:
+            return options
+        if not isinstance(options, RecommendationRequest):
+            return options
+        return with_choice(options, self._view(), options.user_id, options.history)[0]
 
     def recommend_many(
         self,
@@ -157,6 +168,7 @@ class ListMethods(TrackingMethods):
     def uses_time(self, request: ListOptions) -> bool:
         """Return whether an expression of a request, its scenario or rules depends on the time."""
         view = self._view()
+        request = self._chosen(request)
         rules = view.state.definitions.active(request.scenario, view.now)
         return uses_time(resolved(request, view.state), expressions_of(rules))
 

@@ -27,12 +27,13 @@ from nearline.jobs.queue import Jobs
 from nearline.jobs.retention import Retention
 from nearline.jobs.scheduler import Scheduler
 from nearline.jobs.training import Training
-from nearline.log import Log, UnwritableLog
+from nearline.log import Log, SharedLog, UnwritableLog
 from nearline.models.capabilities import AdaptsWeights
 from nearline.notebook import tiles, wrap
 from nearline.recommend.language import Language
 from nearline.recommend.lists import View
 from nearline.recommend.recent_lists import RecentLists
+from nearline.schema.segments import hours_of
 from nearline.served import ServedLog
 from nearline.state import State
 
@@ -81,15 +82,16 @@ class Engine(EngineStatus):
         self._periodic = Periodic(self._every_minute, PERIOD_SECONDS)
         self._sampled: SampledEvents | None = None
         self._sampled_of: State | None = None
+        # The last record of weights, and what was learned since without being logged.
+        self._learned: tuple[object, dict[str, Any]] | None = None
         if config.adapt:
             self._sample_events()
         needed = parts.state.definitions.running or parts.state.definitions.window
-        if needed or config.adapt:
+        shared = isinstance(parts.log, SharedLog)  # definitions come from other servers, too
+        if needed or shared or config.adapt:
             self._periodic.start()
-        for one in parts.state.definitions.running.values():
-            for changes in one.variants.values():
-                if changes.model is not None:
-                    current.load_other(changes.model)
+        self._policies_at: dict[str, object] = {}
+        current.load_others(parts.state.definitions.models)
         self._quarantine = Quarantine(self.path)
         self._ingesting, self.ingested = Ingesting(), dict[str, Ingested]()
         self._scheduler = Scheduler(current, jobs, recurring).start()
@@ -160,10 +162,11 @@ class Engine(EngineStatus):
 
     def _view(self) -> View:
         parts = self._current.serving()
+        now = self._clock()
+        about = (parts.state, parts.model, parts.model_id, now)
         repeats = (self.config.repeats, parts.repeats_found)
-        about = (parts.state, parts.model, parts.model_id, self._clock())
         view = View(*about, *repeats, signer=parts.signer, impressions=self._impressions)
-        factors = parts.state.definitions.factors
+        factors = parts.state.definitions.factors[hours_of(now)]
         model = parts.model
         if getattr(model, "factors", factors) != factors and isinstance(model, AdaptsWeights):
             model.set_factors(factors)

@@ -6,6 +6,7 @@ from typing import Any
 
 from nearline import ingest
 from nearline.engine.base import Engine
+from nearline.engine.other_models import load_models, models_of_scenario
 from nearline.log import Appended
 from nearline.recommend.scenarios import check_definition
 from nearline.schema.definitions import RULE, SCENARIO
@@ -23,13 +24,15 @@ class DefinitionMethods(Engine):
             Name to give as `scenario` in requests. A scenario of this name is replaced.
         **fields
             Options of a request, such as `filter`, `boost`, `diversity`, `max_per`, `repeats`,
-            `fields`, `k` and `min_score`, and `rules`: the names of the rules that apply to its
-            lists (by default all that are not for another scenario).
+            `fields`, `k` and `min_score`; `rules`: the names of the rules that apply to its lists
+            (by default all that are not for another scenario); `because`; `model`: the ID of the
+            snapshot that ranks items; and `bandit`: policies among which it chooses, see
+            `nearline.schema.bandits.Bandit`.
 
         Raises
         ------
-        InvalidInput
-            A field is unknown or invalid; nothing was stored.
+        InvalidInput, UnknownSnapshot
+            A field is unknown or invalid, or names what does not exist; nothing was stored.
         """
         return self.queue_definition(SCENARIO, name, fields).result()
 
@@ -86,7 +89,9 @@ class DefinitionMethods(Engine):
         parts = self._current.open()
         record = ingest.checked_definition(kind, name, fields, parts.state)
         check_definition(record, self._view())
-        if record.body.get("explore"):
+        if kind == SCENARIO:
+            load_models(self._current, SCENARIO, name, models_of_scenario(record.body))
+        if record.body.get("explore") or record.body.get("bandit"):
             self._periodic.start()
         return ingest.define(parts.log, record, now=self._clock())
 

@@ -5,8 +5,9 @@ from concurrent.futures import Future
 from typing import Any
 
 from nearline import ingest
+from nearline.engine.other_models import load_models
 from nearline.engine.tracking import TrackingMethods
-from nearline.errors import InvalidInput, UnknownSnapshot
+from nearline.errors import InvalidInput
 from nearline.evaluation.experiments.results import (
     ExperimentResults,
     broken_guardrail,
@@ -38,13 +39,11 @@ class ExperimentMethods(TrackingMethods):
         parts = self._current.open()
         record = ingest.checked_definition(EXPERIMENT, name, fields, parts.state)
         view = self._view()
-        for variant, changes in record.body["variants"].items():
+        for changes in record.body["variants"].values():
             settings = changes.get("settings", {})
             check_definition(
                 Defined(kind=EXPERIMENT, name=name, timestamp=0.0, body=settings), view
             )
-            if "model" in changes:
-                self._check_model(f"variants.{variant}.model", changes["model"])
         before = parts.state.definitions.get(EXPERIMENT, name)
         record.body.pop("stopped", None)
         if record.body.get("running", True):
@@ -56,7 +55,9 @@ class ExperimentMethods(TrackingMethods):
             record.body["started"] = self._clock() if started is None else started
         elif before is not None and "started" in before:
             record.body["started"] = before["started"]
-        self._load_models(record.body)
+        variants = record.body["variants"].items() if record.body.get("running", True) else ()
+        named = {f"variants.{n}.model": v["model"] for n, v in variants if "model" in v}
+        load_models(self._current, EXPERIMENT, name, named)
         self._periodic.start()
         return ingest.define(parts.log, record, now=self._clock())
 
@@ -122,21 +123,6 @@ class ExperimentMethods(TrackingMethods):
         if found is None:
             raise InvalidInput("another version of Nearline stored this experiment; store it again")
         return found
-
-    def _check_model(self, field: str, snapshot_id: str) -> None:
-        parts = self._current.open()
-        known = parts.snapshots is not None and parts.snapshots.has(snapshot_id)
-        if not known and snapshot_id != parts.model_id:
-            raise UnknownSnapshot(
-                f"{field} is {snapshot_id!r:.100}, which is no snapshot of this store; list the "
-                "snapshots"
-            )
-
-    def _load_models(self, body: Mapping[str, Any]) -> None:
-        """Load the models of the variants, which then follow the log like the active one."""
-        wanted = {changes["model"] for changes in body["variants"].values() if "model" in changes}
-        for snapshot_id in sorted(wanted):
-            self._current.load_other(snapshot_id)
 
 
 class Experiments:

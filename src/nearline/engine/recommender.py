@@ -7,6 +7,7 @@ from nearline.engine.catalogue import ItemMethods
 from nearline.engine.definitions import DefinitionMethods
 from nearline.engine.events import EventMethods
 from nearline.engine.experiments import ExperimentMethods
+from nearline.engine.policies import PolicyMethods
 from nearline.engine.rights import RightsMethods
 from nearline.engine.streams import StreamMethods
 from nearline.engine.training import TrainingMethods
@@ -24,6 +25,7 @@ class Recommender(
     RightsMethods,
     DefinitionMethods,
     ExperimentMethods,
+    PolicyMethods,
     AdaptationMethods,
 ):
     """A real-time recommender: trained on a table, then updated by every event.

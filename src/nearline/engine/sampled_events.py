@@ -10,6 +10,7 @@ from nearline.data import Histories
 from nearline.models.base import Model
 from nearline.models.capabilities import AdaptsWeights, ScoresSparsely
 from nearline.schema import Item
+from nearline.schema.segments import segment_of
 from nearline.state import Added, State, UsersChanged
 
 # Seconds between two samples, since each takes about a millisecond in the writer's thread.
@@ -17,7 +18,8 @@ PAUSE_SECONDS = 0.25
 # Samples that wait, and items with which the item of an event is compared.
 WAITING, CANDIDATES = 2_000, 50
 
-Parts = NDArray[np.float64]
+# Segment of the user, and what each relation adds to the scores: float64 [n, R].
+Sample = tuple[str, NDArray[np.float64]]
 
 
 class SampledEvents:
@@ -36,7 +38,7 @@ class SampledEvents:
     def __init__(
         self, state: State, model: Callable[[], Model], clock: Callable[[], float]
     ) -> None:
-        self._samples: deque[Parts] = deque(maxlen=WAITING)
+        self._samples: deque[Sample] = deque(maxlen=WAITING)
         self._model, self._clock = model, clock
         self._next = 0.0
         with state.lock:
@@ -50,9 +52,9 @@ class SampledEvents:
         now = self._clock()
         if now < self._next or not len(added.events):
             return
-        parts = self._parts(added, len(added.events) - 1)
-        if parts is not None:
-            self._samples.append(parts)
+        sample = self._sample(added, len(added.events) - 1, now)
+        if sample is not None:
+            self._samples.append(sample)
             self._next = now + PAUSE_SECONDS
 
     def change_users(self, changed: UsersChanged) -> None:
@@ -62,11 +64,11 @@ class SampledEvents:
         """Drop all samples, of which some may come from an erased user."""
         self._samples.clear()
 
-    def take(self) -> list[Parts]:
+    def take(self) -> list[Sample]:
         """Return the samples that wait, and forget them."""
         return [self._samples.popleft() for _ in range(len(self._samples))]
 
-    def _parts(self, added: Added, row: int) -> Parts | None:
+    def _sample(self, added: Added, row: int, now: float) -> Sample | None:
         model = self._model()
         if not isinstance(model, AdaptsWeights) or not isinstance(model, ScoresSparsely):
             return None
@@ -84,4 +86,4 @@ class SampledEvents:
             return None
         first = np.argsort(-scores, kind="stable")[:CANDIDATES]
         among = np.concatenate(([item], others[first])).astype(np.int32)
-        return model.relation_parts(before, among)
+        return segment_of(before, now), model.relation_parts(before, among)

@@ -147,7 +147,9 @@ class TrackingMethods(ImpressionMethods):
         if request.track is None and request.scenario is None and not answer.experiments:
             return None
         track = resolved(request, self._current.deployment.state).track
-        if not (bool(answer.experiments or answer.policy) if track is None else track):
+        if not (
+            bool(answer.experiments or answer.policy or answer.chosen) if track is None else track
+        ):
             return None
         lines = answer.items
         explores = any(line.propensity is not None for line in lines)
@@ -172,6 +174,8 @@ class TrackingMethods(ImpressionMethods):
             if any(line.variant for line in lines)
             else (),
             context=request.context,
+            chosen=answer.chosen,
+            chosen_propensity=answer.chosen_propensity,
             parts=self._parts(request, answer) if answer.policy == LINTS else {},
         )
 

@@ -61,6 +61,8 @@ def checked_definition(kind: str, name: str, fields: object, state: State) -> De
         _check_named(body, state)
     if kind == EXPERIMENT:
         _check_experiment(name, body, state)
+    if kind == SCENARIO and "bandit" in body:
+        _check_policies(body["bandit"]["policies"], state)
     return Defined(kind=kind, name=name, timestamp=0.0, body=body)
 
 
@@ -125,6 +127,24 @@ def _check_named(body: Mapping[str, Any], state: State) -> None:
             f"{nearest(scenario, state.definitions.all(SCENARIO))}",
             field="scenario",
         )
+
+
+def _check_policies(policies: Mapping[str, Mapping[str, str]], state: State) -> None:
+    """Raise `InvalidInput` if the scenario of a policy does not exist, or chooses itself."""
+    scenarios = state.definitions.all(SCENARIO)
+    for name, policy in policies.items():
+        field, scenario = f"bandit.policies.{name}.scenario", policy.get("scenario")
+        if scenario is not None and scenario not in scenarios:
+            raise InvalidInput(
+                f"{field} is {scenario!r:.100}, which is no scenario{nearest(scenario, scenarios)}",
+                field=field,
+            )
+        if scenario is not None and "bandit" in scenarios[scenario]:
+            raise InvalidInput(
+                f"{field} is {scenario!r:.100}, which chooses among policies itself; name its "
+                "policies instead",
+                field=field,
+            )
 
 
 def _check_experiment(name: str, body: Mapping[str, Any], state: State) -> None:

@@ -93,7 +93,7 @@ class Merging:
             now = current.swap(
                 lambda now: replace_promoted(now, old_id, new_id, current.config, lease)
             )
-            parts.snapshots.prune(current.config.keep_snapshots)
+            parts.snapshots.prune(current.config.keep_snapshots, parts.state.definitions.models)
         if now.model_id != new_id:
             return Outcome(
                 "not promoted: another model became active during the merge",

@@ -155,7 +155,8 @@ class Training:
                     lambda now: promote_stored(now, trained.snapshot_id, config, lease)
                 )
             if trained.verdict.promote:
-                snapshots.prune(config.keep_snapshots)
+                named = self._current.open().state.definitions.models
+                snapshots.prune(config.keep_snapshots, named)
         return _outcome(trained.snapshot_id, trained.verdict, trained.metrics)
 
 

@@ -1,20 +1,17 @@
 """Log in a SQLite file or in memory, with one writer thread and group commit."""
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from threading import Lock
-from typing import Self
 
-from nearline.errors import Closed, InvalidInput
-from nearline.log.base import Appendable, Appended, OnCommit, OnErase, check_process, in_blocks
+from nearline.log.base import Appendable, Appended, OnCommit, OnErase, in_blocks
 from nearline.log.block_codec import encode_block
 from nearline.log.burials import payloads_of, without_erased
 from nearline.log.codec import decode, encode, event_key
 from nearline.log.jobs import AppendJob, BlockJob, EraseJob, Known
 from nearline.log.lock import StoreLock
+from nearline.log.opened import OpenedLog
 from nearline.log.tables import LARGE_BLOCK, Tables
 from nearline.log.user_records import user_records
 from nearline.log.writer import QUEUED_BYTES, Writer
@@ -23,7 +20,7 @@ from nearline.schema.retention import Cutoffs
 from nearline.sealing import Seal
 
 
-class SQLiteLog:
+class SQLiteLog(OpenedLog):
     """Implementation of `Log` in a SQLite file (write-ahead log, ``synchronous=FULL``).
 
     Queued appends are committed in groups of up to 10,000 records, or of one larger append. If
@@ -57,6 +54,7 @@ class SQLiteLog:
     """
 
     def __init__(self, path: Path | None, queue_bytes: int = QUEUED_BYTES) -> None:
+        super().__init__()
         self._lock = StoreLock(path) if path else None
         try:
             self._tables = Tables(path)
@@ -65,9 +63,6 @@ class SQLiteLog:
                 self._lock.release()
             raise
         self._writer = Writer(self._tables, queue_bytes)
-        self._closed = self._stopping = False
-        self._process = os.getpid()
-        self._closing = Lock()
 
     def append(self, records: Sequence[Appendable], *, readmit: bool = False) -> "Future[Appended]":
         """Queue records to be stored atomically; the future is resolved when they are durable.
@@ -175,27 +170,6 @@ class SQLiteLog:
                 return record.user_id
         return None
 
-    def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
-        """Yield (offset, record), `Erased` included, for offsets from `start` to ``stop - 1``.
-
-        If `stop` is None, it is the end of the log at the time of the call. At most 1,000 records
-        are in memory at a time. Records can be appended during the iteration.
-
-        Raises
-        ------
-        InvalidInput
-            `start` is negative.
-        Damaged
-            During iteration: a record is missing or cannot be decoded; the message has its offset.
-        Closed
-            The log was closed, also during iteration.
-        """
-        if start < 0:
-            raise InvalidInput(f"start is {start}; offsets begin at 0", field="start")
-        self._check_open()
-        end = self._tables.end
-        return self._records(start, end if stop is None else min(stop, end))
-
     def payloads(
         self, start: int = 0, stop: int | None = None
     ) -> Iterator[tuple[int, list[bytes]]]:
@@ -204,50 +178,13 @@ class SQLiteLog:
         end = self._tables.end if stop is None else min(stop, self._tables.end)
         return payloads_of(self._tables.hidden, self._tables.blocks(start, end, LARGE_BLOCK))
 
-    def tail(self, offset: int = 0) -> Iterator[tuple[int, Record]]:
-        """Yield (offset, record) from `offset` on, including records committed later.
-
-        The iterator waits for the next commit. Erasures are not reported; use `listen` for them.
-
-        Raises
-        ------
-        InvalidInput
-            `offset` is negative.
-        Closed
-            During iteration: the log was closed.
-        """
-        if offset < 0:
-            raise InvalidInput(f"offset is {offset}; offsets begin at 0", field="offset")
-        self._check_open()
-        return self._following(offset)
-
-    def _following(self, offset: int) -> Iterator[tuple[int, Record]]:
+    def _wait_beyond(self, offset: int) -> None:
         committed = self._writer.committed
-        while True:
-            self._check_open()
-            if self._stopping:
-                raise Closed("the log is closed; open the store again")
-            for at, record in self._records(offset, self._tables.end):
-                yield at, record
-                offset = at + 1
-            with committed:
-                committed.wait_for(lambda: self._stopping or self._tables.end > offset)  # noqa: B023
-
-    def events_of(self, user_id: str) -> list[tuple[int, Event]]:
-        """Return all events of a user with their offsets, in order; empty for an unknown user.
-
-        The time depends on the number of the user's events, not on the length of the log. A
-        listener may call this method.
-        """
-        self._check_open()
-        return [
-            (offset, record)
-            for offset, record in user_records(self._tables, user_id)
-            if isinstance(record, Event)
-        ]
+        with committed:
+            committed.wait_for(lambda: self._stopping.is_set() or self._tables.end > offset)
 
     def records_of(self, user_id: str) -> list[tuple[int, UserRecord]]:
-        """Return all records that name a user with their offsets, in order; see `events_of`.
+        """Return all records that name a user with their offsets, in order.
 
         A listener that is called for an erasure gets the records that are left without reading.
         """
@@ -310,38 +247,15 @@ class SQLiteLog:
         """Number of erasures of at least one event; earlier derived data is invalid."""
         return self._tables.erasures
 
-    def close(self) -> None:
-        """Store all queued records, then release the files; idempotent.
-
-        In a process that was forked after the log was opened, it does nothing.
-        """
-        if self._process != os.getpid():
-            return
-        with self._closing:
-            if self._closed:
-                return
-            self._stopping = True
-            self._writer.stop()
-            self._closed = True
-            try:
-                self._tables.close()
-            finally:  # even if the disk refuses the write
-                if self._lock:
-                    self._lock.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _check_process(self) -> None:
-        check_process(self._process)
-
-    def _check_open(self) -> None:
-        self._check_process()
-        if self._closed:
-            raise Closed("the log is closed; open the store again")
+    def _close(self) -> None:
+        self._stopping.set()
+        self._writer.stop()
+        self._closed = True
+        try:
+            self._tables.close()
+        finally:  # even if the disk refuses the write
+            if self._lock:
+                self._lock.release()
 
     def _records(self, start: int, stop: int) -> Iterator[tuple[int, Record]]:
         for block in self._tables.blocks(start, stop):

@@ -199,12 +199,17 @@ class AdaptsWeights(Protocol):
     ----------
     factors : mapping of str to float
         Factors by which the weights of relations are multiplied; 1 for those that are not named.
+        ``KIND/NAME`` is that for a kind of user; see `nearline.schema.segments`.
     """
 
     factors: Mapping[str, float]
 
     def set_factors(self, factors: Mapping[str, float]) -> None:
         """Replace the factors; the next score uses them. The mapping must not be modified."""
+        ...
+
+    def factors_for(self, history: Histories) -> Mapping[str, float]:
+        """Return the factor of each relation for one history."""
         ...
 
     def trained_weights(self) -> dict[str, float]:

@@ -1,23 +1,34 @@
 """Fixed-share Hedge over factors of the weights of relations.
 
-Each expert multiplies the weight of at most one relation. After an event, the loss of an expert is
-one minus the discounted gain of the item's rank among candidates, by the expert's scores. Experts
-lose weight exponentially in their losses, and a small share of the weight is redistributed in each
-step, so that the best expert may change (M. Herbster and M. Warmuth: Tracking the Best Expert,
-Machine Learning 32, 1998). The factors in use are the experts' mean, so they stay within the bounds
-of the experts.
+Each relation has experts, which multiply its weight by a factor from 1/4 to 4 and leave the other
+weights as they are now. After an event, the loss of an expert is one minus the discounted gain of
+the item's rank among candidates, by the expert's scores. Experts lose weight exponentially in their
+losses, and a small share of the weight is redistributed in each step, so that the best expert may
+change (M. Herbster and M. Warmuth: Tracking the Best Expert, Machine Learning 32, 1998). The factor
+of a relation is the geometric mean of its experts, so it stays within their bounds.
+
+Segments have experts of their own, which lose weight in the events of the segment only. Their share
+is redistributed as the experts of all events are distributed, so that a segment with few events has
+almost the weights of all.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Doubles = NDArray[np.float64]
 
-LEVELS = (0.25, 0.5, 2.0, 4.0)
-# Learning rate, and the share of the weight that is redistributed in each step.
-ETA, SHARE = 0.5, 0.002
+LEVELS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])
+PLAIN = 2
+# Learning rate, and the share of the weight that is redistributed in each step: of all events, and
+# of those of a segment. Chosen on simulated streams.
+ETA, SHARE, SEGMENT_SHARE = 0.5, 0.002, 0.005
+# Weight of the experts that leave a relation as it was trained, at the begin and in the share.
+TRUST = 0.9
+# Digits to which weights are kept.
+DIGITS = 6
 
 
 class HedgedFactors:
@@ -29,37 +40,50 @@ class HedgedFactors:
         Names of the relations, in the order of the parts.
     weights : mapping of str to float
         Weights of experts from an earlier run, by name; unknown names are ignored.
+    prior : float64 [R, levels] or None
+        How weight is distributed at the begin and redistributed; None for that of all events.
+    share : float
+        Share of the weight that is redistributed in each step.
     """
 
-    def __init__(self, relations: Sequence[str], weights: Mapping[str, float]) -> None:
-        self.relations = tuple(relations)
-        rows = [np.ones(len(self.relations))]
-        self.names = ["as trained"]
-        for at, name in enumerate(self.relations):
-            for level in LEVELS:
-                row = np.ones(len(self.relations))
-                row[at] = level
-                rows.append(row)
-                self.names.append(f"{name} x {level:g}")
-        self._experts = np.array(rows)
-        known = [max(float(weights.get(name, 0.0)), 0.0) for name in self.names]
-        total = sum(known)
-        n = len(self.names)
-        self._weights = np.array(known) / total if total > 0 else np.full(n, 1.0 / n)
-        if not total:  # begin at what training found
-            self._weights = np.full(n, 0.5 / max(n - 1, 1))
-            self._weights[0] = 0.5
+    def __init__(
+        self,
+        relations: Sequence[str],
+        weights: Mapping[str, float],
+        prior: Doubles | None = None,
+        share: float = SHARE,
+    ) -> None:
+        self.relations, self._share = tuple(relations), share
+        if prior is None:
+            prior = np.full((len(self.relations), len(LEVELS)), (1 - TRUST) / (len(LEVELS) - 1))
+            prior[:, PLAIN] = TRUST
+        self.prior = prior
+        known = np.array(
+            [
+                [max(float(weights.get(self._name(r, at), 0.0)), 0.0) for at in range(len(LEVELS))]
+                for r in range(len(self.relations))
+            ]
+        ).reshape(len(self.relations), len(LEVELS))
+        totals = known.sum(axis=1, keepdims=True)
+        self.table = np.where(totals > 0, known / np.where(totals > 0, totals, 1.0), prior)
+
+    def _name(self, relation: int, level: int) -> str:
+        return f"{self.relations[relation]} x {LEVELS[level]:g}"
 
     @property
     def weights(self) -> dict[str, float]:
-        """Weight of each expert by name; they sum to 1."""
-        return dict(zip(self.names, self._weights.tolist(), strict=True))
+        """Weight of each expert by name; those of a relation sum to 1."""
+        return {
+            self._name(r, at): round(float(self.table[r, at]), DIGITS)
+            for r in range(len(self.relations))
+            for at in range(len(LEVELS))
+        }
 
     @property
     def factors(self) -> dict[str, float]:
-        """Factor of each relation: the mean of the experts."""
-        mean = self._weights @ self._experts
-        return dict(zip(self.relations, mean.tolist(), strict=True))
+        """Factor of each relation: the geometric mean of its experts."""
+        found = self._factors().round(DIGITS).tolist()
+        return dict(zip(self.relations, found, strict=True))
 
     def learn(self, parts: Doubles) -> None:
         """Learn from one event.
@@ -69,14 +93,60 @@ class HedgedFactors:
         parts : float64 [n, R]
             What each relation adds to the score of the item (first row) and of other candidates.
         """
-        losses = self.losses(parts)
-        self._weights *= np.exp(-ETA * losses)
-        self._weights /= self._weights.sum()
-        self._weights = (1.0 - SHARE) * self._weights + SHARE / len(self._weights)
+        self.table *= np.exp(-ETA * self.losses(parts))
+        self.table /= self.table.sum(axis=1, keepdims=True)
+        self.table = (1.0 - self._share) * self.table + self._share * self.prior
 
     def losses(self, parts: Doubles) -> Doubles:
-        """Return the loss of each expert, 0 to 1; ties count half."""
-        scores = parts @ self._experts.T
+        """Return the loss of each expert, 0 to 1: float64 [R, levels]; ties count half."""
+        factors = self._factors()
+        base = parts @ factors
+        changes = LEVELS[None, :] - factors[:, None]
+        scores = base[:, None, None] + parts[:, :, None] * changes[None]
         better = (scores[1:] > scores[0]).sum(axis=0)
         equal = (scores[1:] == scores[0]).sum(axis=0)
         return np.asarray(1.0 - 1.0 / np.log2(2.0 + better + equal / 2.0))
+
+    def _factors(self) -> Doubles:
+        return np.asarray(np.exp(self.table @ np.log(LEVELS)))
+
+
+def learned(
+    body: Mapping[str, Any], relations: Sequence[str], samples: Sequence[tuple[str, Doubles]]
+) -> dict[str, Any]:
+    """Return the factors after some events: `factors`, `experts` and `segments`.
+
+    Parameters
+    ----------
+    body : mapping
+        The same before.
+    relations : sequence of str
+        Names of the relations of the model.
+    samples : sequence of (str, float64 [n, R])
+        Segment of each event, and what relations say about its item and other candidates. Those of
+        a model with another number of relations are ignored.
+    """
+    overall = HedgedFactors(relations, body.get("experts", {}))
+    before: Mapping[str, Any] = body.get("segments", {})
+    segments = {
+        name: HedgedFactors(relations, one["experts"], overall.table, SEGMENT_SHARE)
+        for name, one in before.items()
+    }
+    for name, parts in samples:
+        if parts.shape[1] != len(overall.relations):
+            continue
+        overall.learn(parts)
+        own = segments.get(name)
+        if own is None:
+            own = HedgedFactors(relations, {}, overall.table, SEGMENT_SHARE)
+            segments[name] = own
+        own.prior = overall.table
+        own.learn(parts)
+    return {
+        "factors": overall.factors,
+        "experts": overall.weights,
+        "segments": {
+            name: {"factors": one.factors, "experts": one.weights}
+            for name, one in sorted(segments.items())
+        },
+    }

@@ -18,6 +18,7 @@ from nearline.recommend.field_columns import column_types, field_column
 from nearline.recommend.lists import STRANGER, TIERS, Lists, View
 from nearline.recommend.merchandising import expressions_of
 from nearline.recommend.pipeline import interleaved, make_query, run
+from nearline.recommend.policies import with_choice
 from nearline.recommend.scenarios import resolved
 from nearline.recommend.selection import choose, names_of_user
 from nearline.schema import (
@@ -117,7 +118,7 @@ def _blocks(
         if view.state.definitions.running:
             yield _by_variants(user_ids[first:last], some, options, view)
         else:
-            yield _lists(user_ids[first:last], some, options, view)
+            yield _chosen_lists(user_ids[first:last], some, options, view)
         progress(last, len(user_ids), "users")
 
 
@@ -152,10 +153,35 @@ def _by_variants(
         changed, theirs, mixed = with_arms(options, dict(key), view)
         some, ids = histories.select(np.array(rows)), [user_ids[row] for row in rows]
         if mixed is None:
-            parts.append((rows, _lists(ids, some, changed, theirs)))
+            parts.append((rows, _chosen_lists(ids, some, changed, theirs)))
         else:
             parts.append((rows, _interleaved_lists(ids, changed, theirs, dict(key), mixed)))
-    whole = Lists.empty(len(user_ids), max(part.items.shape[1] for _, part in parts))
+    return _whole(len(user_ids), parts)
+
+
+def _chosen_lists(
+    user_ids: Sequence[str], histories: Histories, options: ListOptions, view: View
+) -> Lists:
+    """Return the lists of users with the model of the scenario, or the policies that it chooses."""
+    scenario = view.state.definitions.scenarios.get(options.scenario or "")
+    if scenario is None or scenario.bandit is None:
+        _, view, _ = with_choice(options, view, None)
+        return _lists(user_ids, histories, options, view)
+    groups: dict[str, tuple[list[int], ListOptions, View]] = {}
+    for row, user_id in enumerate(user_ids):
+        changed, theirs, choice = with_choice(options, view, user_id)
+        name = "" if choice is None else choice.policy
+        groups.setdefault(name, ([], changed, theirs))[0].append(row)
+    parts = [
+        (rows, _lists([user_ids[r] for r in rows], histories.select(np.array(rows)), asked, theirs))
+        for rows, asked, theirs in groups.values()
+    ]
+    return _whole(len(user_ids), parts)
+
+
+def _whole(n_users: int, parts: Sequence[tuple[list[int], Lists]]) -> Lists:
+    """Return the lists of groups of users, in the order of the users."""
+    whole = Lists.empty(n_users, max(part.items.shape[1] for _, part in parts))
     for rows, part in parts:
         width = part.items.shape[1]
         whole.items[rows, :width], whole.scores[rows, :width] = part.items, part.scores

@@ -141,7 +141,8 @@ def relative_parts(
     parts = np.zeros((len(items), len(names)))
     known = (items >= 0) & (items < model.n_items)
     if known.any():
-        factors = np.array([model.factors.get(name, 1.0) for name in names])
+        own = model.factors_for(history)
+        factors = np.array([own.get(name, 1.0) for name in names])
         parts[known] = model.relation_parts(history, items[known]) * factors
     largest = float(parts.sum(axis=1).max(initial=0.0))
     return (names, parts / largest) if largest > 0.0 else None

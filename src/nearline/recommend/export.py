@@ -132,7 +132,7 @@ def export(
     Memory is bounded by one block of lists, beside the user IDs. If `path` contains an export with
     another manifest, it is deleted, and a warning is logged.
     """
-    options = resolved(options, view.state)
+    asked, options = options, resolved(options, view.state)
     check_options(options)
     if part_users < 1:
         raise InvalidInput(f"part_users is {part_users}; it must be at least 1", field="part_users")
@@ -154,7 +154,7 @@ def export(
     def tables(first: int, last: int) -> Iterable[pa.Table]:
         for start in range(first, last, BLOCK):
             some = user_ids[start : min(start + BLOCK, last)]
-            yield pa.table(recommend_many(some, options, view, weight=weight, fields=fields))
+            yield pa.table(recommend_many(some, asked, view, weight=weight, fields=fields))
             progress(start + len(some), len(user_ids), "users")
 
     fields = column_types(options.fields, view.state)

@@ -24,6 +24,7 @@ from nearline.recommend.lists import View
 from nearline.recommend.lookups import explain
 from nearline.recommend.pages import continued
 from nearline.recommend.pipeline import answer, history_of
+from nearline.recommend.policies import with_choice
 from nearline.recommend.scenarios import resolved
 from nearline.schema import (
     RERANKED,
@@ -156,9 +157,10 @@ class Language:
             return Draft(answer(request, view))
         arms = arms_of(request.scenario, request.user_id, view)
         request, view, _ = with_arms(request, arms, view)
+        request, view, choice = with_choice(request, view, request.user_id, request.history)
         request = resolved(request, view.state)
         k, most = check_k(request.k), self.model.config.candidates
-        wide = answer(replace(request, k=max(k, most)), view, arms=arms)
+        wide = answer(replace(request, k=max(k, most)), view, arms=arms, choice=choice)
         name = recommendation_id(request, view.model_id, wide.offset, "full")
         shorter = replace(wide, recommendation_id=name, items=wide.items[:k])
         plain = continued(shorter, request, view)
@@ -175,7 +177,7 @@ class Language:
 
         def finish(order: tuple[int, ...] | None) -> Answer:
             if _overtaken(wide, request, view):
-                return answer(request, view, arms=arms)
+                return answer(request, view, arms=arms, choice=choice)
             if order is None:
                 return plain
             lines = list(wide.items)

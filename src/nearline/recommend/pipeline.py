@@ -31,6 +31,7 @@ from nearline.recommend.frequency import hidden_items, showings_of
 from nearline.recommend.lists import PERSONAL, SESSION, Lists, Query, View
 from nearline.recommend.merchandising import merchandise, merchandised
 from nearline.recommend.pages import continued, shown_before
+from nearline.recommend.policies import ChosenPolicy, named_choice, with_choice
 from nearline.recommend.rules import allowed_items, relevant, rules
 from nearline.recommend.scenarios import resolved
 from nearline.recommend.selection import choose
@@ -57,7 +58,12 @@ LATE_STAGES = tuple(stage for stage in STAGES if stage not in (candidates, by_at
 
 
 def answer(
-    request: RecommendationRequest, view: View, *, late: bool = False, arms: Arms | None = None
+    request: RecommendationRequest,
+    view: View,
+    *,
+    late: bool = False,
+    arms: Arms | None = None,
+    choice: ChosenPolicy | None = None,
 ) -> Answer:
     """Answer a request with `k` items, or all allowed items if there are fewer.
 
@@ -67,6 +73,8 @@ def answer(
         Omit the candidates of the model; the rules are the same.
     arms : mapping of str to str or None
         Variants of experiments whose changes the request has already; None: those of the user.
+    choice : ChosenPolicy or None
+        Policy whose changes the request has already; None: the one that the scenario chooses.
 
     Raises
     ------
@@ -80,15 +88,22 @@ def answer(
             if mixed is not None and request.cursor is None:
                 return interleaved(changed, theirs, arms, mixed, late=late)
             return answer(changed, theirs, late=late, arms=arms)
+    asked = request
+    if choice is None:
+        request, view, choice = with_choice(request, view, request.user_id, request.history)
     # Read first, so that the list reflects every record before this offset.
     offset = view.state.offset
     request = resolved(request, view.state)
+    # A page can be continued after the scenario has chosen another policy.
+    paged = request
+    if request.scenario != asked.scenario:
+        paged = replace(resolved(asked, view.state), k=request.k)
     histories, tier = history_of(request, view)
     person = request.user_id
     if person is not None:
         person = view.person(person, request.profiling)
         histories = with_features(histories, [person], view)
-    before, users = shown_before(request, view), [person]
+    before, users = shown_before(paged, view), [person]
     query = make_query(histories, request, view, tier=tier, shown=before, user_ids=users)
     stages = LATE_STAGES if late else STAGES
     said = active_critiques(person, view)
@@ -100,7 +115,7 @@ def answer(
     made = make_answer(request, query, lists, offset, late=late)
     if said:
         made = with_critiques(made, request, said, view)
-    return named_arms(continued(made, request, view), arms)
+    return named_arms(named_choice(continued(made, paged, view), choice), arms)
 
 
 def interleaved(

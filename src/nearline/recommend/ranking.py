@@ -10,6 +10,7 @@ from nearline.recommend.diversity import POOL, selection
 from nearline.recommend.lists import TIERS, View
 from nearline.recommend.lookups import rank_history, score_items, seen_items, with_fields
 from nearline.recommend.placement import Placement
+from nearline.recommend.policies import with_model
 from nearline.recommend.scenarios import resolved
 from nearline.recommend.selection import choose
 from nearline.schema import RankOptions, ScoredItem, ScoredList, check_id
@@ -35,7 +36,7 @@ def rank(user_id: str, item_ids: list[str], options: RankOptions, view: View) ->
             f"item_ids has {len(item_ids):,} entries; at most {MAX_LIST:,} are allowed",
             field="item_ids",
         )
-    options = resolved(options, view.state)
+    options, view = resolved(options, view.state), with_model(options, view)
     check_rank(options)
     person = view.person(user_id, options.profiling)
     choice = choose(options, view, person)

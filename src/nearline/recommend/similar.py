@@ -15,6 +15,7 @@ from nearline.recommend.lists import View
 from nearline.recommend.lookups import known_item, known_to_few, lines_of, seen_items
 from nearline.recommend.pages import Pages
 from nearline.recommend.placement import Placement
+from nearline.recommend.policies import with_model
 from nearline.recommend.scenarios import resolved
 from nearline.recommend.selection import Order, choose, first_boosted, without
 from nearline.schema import DEFAULT_K, ScoredList, SimilarOptions
@@ -33,7 +34,7 @@ def similar(item_id: str, options: SimilarOptions, view: View, least_users: int 
     user; see `nearline.recommend.fusion`.
     """
     index = known_item(item_id, view.state)
-    options = resolved(options, view.state)
+    options, view = resolved(options, view.state), with_model(options, view)
     check_similar(options)
     pages = Pages(msgspec.structs.replace(options, cursor=None, k=DEFAULT_K), (item_id,), view)
     before = pages.before(options.cursor)

@@ -242,7 +242,9 @@ class Answer(Struct, frozen=True, kw_only=True):
     experiments : dict of str to str
         Variant of each experiment that the list is part of.
     policy : str or None
-        Policy that chose the items, if the scenario explores or chooses among policies.
+        Method of exploration, if the list explores.
+    chosen, chosen_propensity : str and float, or None
+        Policy that the scenario chose, if it chooses among policies, and its probability.
     """
 
     recommendation_id: str
@@ -257,6 +259,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     variant: str | None = None
     experiments: dict[str, str] = {}
     policy: str | None = None
+    chosen: str | None = None
+    chosen_propensity: float | None = None
 
 
 class _ShowsTitles:
@@ -333,10 +337,8 @@ class RecommendationList(TitledList):
 
     def _about(self) -> list[tuple[str, object]]:
         answer = self.answer
-        about: list[tuple[str, object]] = [
-            ("model", answer.model),
-            ("offset", f"{answer.offset:,}"),
-        ]
+        about: list[tuple[str, object]] = [("model", answer.model)]
+        about += [("offset", f"{answer.offset:,}")]
         if answer.rules:
             about.append(("rules", ", ".join(answer.rules)))
         return about

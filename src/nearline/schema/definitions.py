@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from nearline.errors import InvalidInput
 from nearline.schema.arguments import as_list, mapping, plain, whole_number
+from nearline.schema.bandits import Bandit, bandit_of, check_bandit
 from nearline.schema.item_options import ItemOptions
 from nearline.schema.requests import (
     RecommendationRequest,
@@ -50,7 +51,7 @@ _SETTABLE = (
 SCENARIO_OPTIONS = tuple(
     name for name in _SETTABLE if name in RecommendationRequest.__struct_fields__
 )
-SCENARIO_FIELDS = (*SCENARIO_OPTIONS, "rules", "because")
+SCENARIO_FIELDS = (*SCENARIO_OPTIONS, "rules", "because", "model", "bandit")
 
 
 @cache
@@ -72,12 +73,24 @@ class ScenarioOptions(Struct, frozen=True, kw_only=True):
         Names of the rules that apply; None for all rules that are not for another scenario.
     because : str or None
         Kind of event: the list is made from the newest item of the history with such an event.
+    model : str or None
+        ID of the snapshot that ranks items; None for the active one.
+    bandit : Bandit or None
+        How the scenario chooses among policies.
     """
 
     name: str
     options: dict[str, Any]
     rules: tuple[str, ...] | None = None
     because: str | None = None
+    model: str | None = None
+    bandit: Bandit | None = None
+
+    @property
+    def models(self) -> set[str]:
+        """IDs of the snapshots that the scenario names."""
+        policies = () if self.bandit is None else self.bandit.policies.values()
+        return {one for one in (self.model, *(p.model for p in policies)) if one is not None}
 
     def applied_to(self, options: O) -> O:
         """Return `options` with the values of the scenario for options that are not set."""
@@ -164,11 +177,16 @@ def check_scenario(name: str, fields: object) -> dict[str, Any]:
     check_id(name, "name")
     given = _given(name, fields, "scenario", SCENARIO_FIELDS)
     rules, because = given.pop("rules", None), given.pop("because", None)
+    model, bandit = given.pop("model", None), given.pop("bandit", None)
     options = make_options(RecommendationRequest, **given)
     check_options(options)
     body = {field: getattr(options, field) for field in given}
     if because is not None:
         body["because"] = check_id(because, "because")
+    if model is not None:
+        body["model"] = check_id(model, "model")
+    if bandit is not None:
+        body["bandit"] = check_bandit(name, bandit)
     if rules is not None:
         body["rules"] = [check_id(rule, "rules") for rule in as_list(rules, "rules", "rule names")]
         if len(body["rules"]) > MAX_DEFINITIONS:
@@ -195,6 +213,8 @@ def scenario_of(name: str, body: Mapping[str, Any]) -> ScenarioOptions | None:
         options={field: getattr(options, field) for field in known},
         rules=None if rules is None else tuple(rules),
         because=body.get("because"),
+        model=body.get("model"),
+        bandit=bandit_of(body["bandit"]) if "bandit" in body else None,
     )
 
 

@@ -182,6 +182,16 @@ def check_event(event: Event, *, now: float) -> Event:
     return event
 
 
+_ITEM_TYPES: tuple[tuple[str, type, str], ...] = (
+    ("text", str, "a string"),
+    ("title", str, "a string"),
+    ("categories", list, "a list of strings"),
+    ("attributes", dict, "a dict of names and values"),
+    ("vectors", dict, "a dict of names and lists of numbers"),
+    ("available", bool, "true or false"),
+)
+
+
 def check_item(item: Item, *, now: float) -> Item:
     """Return `item` if every field is valid.
 
@@ -190,6 +200,11 @@ def check_item(item: Item, *, now: float) -> Item:
     InvalidInput
         A field is invalid; the error names it. `now` is the current time in Unix seconds.
     """
+    # An entry from a body has the right types already; one that Python code made may not.
+    for name, kind, wanted in _ITEM_TYPES:
+        if not isinstance(getattr(item, name), kind):
+            given = getattr(item, name)
+            raise InvalidInput(f"{name} is {given!r:.50}; it must be {wanted}", field=name)
     check_id(item.item_id, "item_id")
     check_time(item.timestamp, "timestamp", now=now)
     check_text(item.text, "text")
@@ -271,7 +286,9 @@ def _check_attribute(value: object, field: str) -> None:
             check_number(entry, field)
 
 
-def _check_vector(vector: list[float], field: str) -> None:
+def _check_vector(vector: object, field: str) -> None:
+    if not isinstance(vector, list):
+        raise InvalidInput(f"{field} is {vector!r:.50}; it must be a list of numbers", field=field)
     if not 1 <= len(vector) <= MAX_VECTOR_LENGTH:
         raise InvalidInput(
             f"{field} has {len(vector)} numbers; 1 to {MAX_VECTOR_LENGTH} are allowed", field=field

@@ -7,15 +7,14 @@ less than a second.
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from shutil import copyfile
 from threading import Event, Lock, RLock, Thread
-
-import msgspec
+from typing import Any
 
 from nearline.sealing import Seal
-from nearline.served.rows import ItemsSeen, Served
+from nearline.served.rows import ItemsSeen, Served, Timed, timed
 from nearline.served.segments import (
     FOLDER,
     SegmentWriter,
@@ -28,8 +27,8 @@ from nearline.served.segments import (
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.5
-# Entries that are kept by a recommender in memory, and that wait to be written; the oldest are
-# dropped beyond it.
+# Entries that are kept by a recommender in memory, of which the oldest are dropped beyond it, and
+# that wait to be written, to which no further ones are added.
 RING = 100_000
 
 
@@ -52,7 +51,7 @@ class ServedLog:
     Attributes
     ----------
     dropped : int
-        Number of entries that were dropped because too many waited to be written.
+        Number of entries that were not kept because too many waited to be written.
     """
 
     def __init__(
@@ -67,8 +66,10 @@ class ServedLog:
         self.folder = None if store is None else store / FOLDER
         self.dropped = 0
         self._days, self._clock, self._seal = days, clock, seal
-        self._new: deque[tuple[Served | ItemsSeen, float]] = deque()
-        self._ring: deque[Served | ItemsSeen] = deque(maxlen=RING)
+        # Entries and times in turn. Pairs would be containers that wait for the garbage collector,
+        # whose runs would cost the reads more than all else here.
+        self._new: deque[Served | ItemsSeen | float] = deque()
+        self._ring: deque[Timed] = deque(maxlen=RING)
         keeps = self.folder is not None and writable
         self._writer = SegmentWriter(self.folder, days, seal) if keeps and self.folder else None
         self._erasing: set[str] = set()
@@ -79,7 +80,10 @@ class ServedLog:
 
     def add(self, served: Served) -> None:
         """Add a list that is served now, once more or for the first time."""
-        self._put(served, self._clock())
+        if self._thread is None or len(self._new) >= 2 * RING:
+            self._put(served, self._clock())
+        else:  # nearly always, and in one step, since it is part of the fastest reads
+            self._new.extend((served, self._clock()))
 
     def seen(self, recommendation_id: str, user_id: str | None, item_ids: Sequence[str]) -> None:
         """Add what a user saw of a list."""
@@ -99,7 +103,7 @@ class ServedLog:
             yield from read_segments(self.folder, since, self._seal)
         with self._writing:
             kept = list(self._ring)
-        yield from (entry for entry in kept if entry.timestamp >= since)
+        yield from (timed(entry, time) for entry, time in kept if time >= since)
 
     def of_user(self, user_id: str) -> list[Served | ItemsSeen]:
         """Return all entries of a user, oldest first within a segment."""
@@ -107,12 +111,14 @@ class ServedLog:
         found = [] if self.folder is None else list(entries_of(self.folder, user_id, self._seal))
         with self._writing:
             kept = list(self._ring)
-        return [*found, *(entry for entry in kept if entry.user_id == user_id)]
+        theirs = (timed(entry, time) for entry, time in kept if entry.user_id == user_id)
+        return [*found, *theirs]
 
     def flush(self) -> None:
         """Write the entries that wait. If that fails, a warning is logged and they are lost."""
         with self._writing:
-            entries = self._take()
+            count = len(self._new) // 2
+            entries = self._take() if count else ()
             if not entries:
                 return
             if self._writer is None:
@@ -122,7 +128,7 @@ class ServedLog:
                 self._writer.write(entries, self._clock())
             except OSError as error:
                 self._writer.close()
-                logger.warning("%d served lists were not logged: %s", len(entries), error)
+                logger.warning("%d served lists were not logged: %s", count, error)
 
     def begin_erasure(self, user_id: str) -> int:
         """Remove all entries of a user; until `end_erasure`, further ones are dropped."""
@@ -130,7 +136,7 @@ class ServedLog:
             self.flush()
             self._erasing.add(user_id)
             if self._writer is None:
-                kept = [entry for entry in self._ring if entry.user_id != user_id]
+                kept = [one for one in self._ring if one[0].user_id != user_id]
                 count = len(self._ring) - len(kept)
                 self._ring = deque(kept, maxlen=RING)
                 return count
@@ -176,25 +182,24 @@ class ServedLog:
                 self._writer.close()
 
     def _put(self, entry: Served | ItemsSeen, now: float) -> None:
-        if len(self._new) >= RING:
-            self._new.popleft()
+        if len(self._new) >= 2 * RING:
             self.dropped += 1
-        self._new.append((entry, now))
+        else:
+            self._new.extend((entry, now))
         if self._thread is None and not self._stopping.is_set():
             with self._starting:
                 if self._thread is None:
                     self._thread = Thread(target=self._run, name="nearline-served", daemon=True)
                     self._thread.start()
 
-    def _take(self) -> list[Served | ItemsSeen]:
+    def _take(self) -> Iterable[Timed]:
         """Remove the entries that wait, each with the time at which it was added."""
-        taken: list[Served | ItemsSeen] = []
-        for _ in range(len(self._new)):
-            entry, now = self._new.popleft()
-            if entry.user_id is None or entry.user_id not in self._erasing:
-                same = entry.timestamp == now
-                taken.append(entry if same else msgspec.structs.replace(entry, timestamp=now))
-        return taken
+        new, erasing = self._new, self._erasing
+        flat: list[Any] = [new.popleft() for _ in range(len(new) // 2 * 2)]
+        taken = zip(flat[::2], flat[1::2], strict=True)
+        if not erasing:
+            return taken
+        return [one for one in taken if one[0].user_id not in erasing]
 
     def _run(self) -> None:
         while not self._stopping.wait(FLUSH_SECONDS):

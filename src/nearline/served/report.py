@@ -10,7 +10,7 @@ from nearline.served.attribution import CLICKS, CONVERSIONS, Attributed
 
 # Largest number of values of one grouping; those with the most items are shown.
 MAX_VALUES = 100
-GROUPINGS = ("position", "tier", "scenario", "variant", "model", "policy")
+GROUPINGS = ("position", "tier", "scenario", "variant", "model", "policy", "chosen")
 HEADER = ("", "lists", "items", "clicked", "click-through", "bought", "conversion")
 
 
@@ -56,7 +56,8 @@ class ServedReport(Struct, frozen=True, kw_only=True):
         Number of attributed events by kind.
     total : ReportLine
     by : dict of str to list of ReportLine
-        Lines by position, tier, scenario, variant (``EXPERIMENT: VARIANT``), model and policy.
+        Lines by position, tier, scenario, variant (``EXPERIMENT: VARIANT``), model, policy and
+        chosen policy (``SCENARIO: POLICY``).
     """
 
     since: float | None
@@ -139,6 +140,7 @@ def _values(one: Attributed, at: int) -> dict[str, tuple[str, ...]]:
         "variant": variants,
         "model": (served.model,),
         "policy": (served.policy,),
+        "chosen": () if served.chosen is None else (f"{served.scenario}: {served.chosen}",),
     }
 
 

@@ -48,6 +48,10 @@ class Served(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="list", 
         Variant to which each item counts, if two variants are interleaved; else empty.
     context : dict or None
         Context of the request.
+    chosen : str or None
+        Policy that the scenario chose, if it chooses among policies.
+    chosen_propensity : float or None
+        Probability with which it was chosen.
     parts : dict of str to tuple of float
         What each relation added to the score of each item, divided by the largest score; empty
         unless the policy learns from it.
@@ -67,6 +71,8 @@ class Served(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="list", 
     experiments: dict[str, str] = {}
     teams: tuple[str, ...] = ()
     context: dict[str, Scalar] | None = None
+    chosen: str | None = None
+    chosen_propensity: float | None = None
     parts: dict[str, tuple[float, ...]] = {}
 
     @property
@@ -92,9 +98,16 @@ class ItemsSeen(Struct, frozen=True, kw_only=True, tag="seen", gc=False):
 
 
 Entry = Served | ServedAgain | ItemsSeen
+# An entry and the time at which it was added, in Unix seconds: a list can be served many times.
+Timed = tuple[Served | ItemsSeen, float]
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Entry)
+
+
+def timed(entry: Served | ItemsSeen, time: float) -> Served | ItemsSeen:
+    """Return an entry with another time."""
+    return entry if entry.timestamp == time else msgspec.structs.replace(entry, timestamp=time)
 
 
 def encode_entry(entry: Entry, seal: Seal | None = None) -> bytes:

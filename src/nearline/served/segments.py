@@ -13,7 +13,15 @@ import msgspec
 
 from nearline.schema import DAY
 from nearline.sealing import Seal
-from nearline.served.rows import Entry, ItemsSeen, Served, ServedAgain, decode_entries, encode_entry
+from nearline.served.rows import (
+    ItemsSeen,
+    Served,
+    ServedAgain,
+    Timed,
+    decode_entries,
+    encode_entry,
+    timed,
+)
 
 FOLDER = "served"
 SUFFIX = ".served"
@@ -42,8 +50,8 @@ class SegmentWriter:
         self._size, self._start = 0, 0.0
         self._known: set[str] = set()
 
-    def write(self, entries: Iterable[Entry], now: float) -> None:
-        """Append entries and wait until they are on the disk.
+    def write(self, entries: Iterable[Timed], now: float) -> None:
+        """Append entries with their times, and wait until they are on the disk.
 
         A list that this segment has already is written as `ServedAgain`.
         """
@@ -54,13 +62,15 @@ class SegmentWriter:
         if self._file is None:
             self._open(now)
         lines, again = list[bytes](), dict[str, list[float]]()
-        for entry in entries:
+        known = self._known
+        for entry, time in entries:
             if isinstance(entry, Served):
-                if entry.recommendation_id in self._known:
-                    again.setdefault(entry.recommendation_id, []).append(entry.timestamp)
+                name = entry.recommendation_id
+                if name in known:
+                    again.setdefault(name, []).append(time)
                     continue
-                self._known.add(entry.recommendation_id)
-            lines.append(encode_entry(entry, self._seal))
+                known.add(name)
+            lines.append(encode_entry(timed(entry, time), self._seal))
         for name, times in again.items():
             repeated = ServedAgain(recommendation_id=name, times=tuple(times))
             lines.append(encode_entry(repeated, self._seal))

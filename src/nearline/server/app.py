@@ -103,55 +103,25 @@ def create_app(
     log.show_ids = security.show_ids
     if (open_engine is None) == (stores is None):
         raise InvalidInput("give either open_engine or stores")
-    audit = None
-    if security.audit:
-        if keys is None:
-            raise InvalidInput("the audit log needs a folder; give keys, the folder of the store")
-        keys.mkdir(parents=True, exist_ok=True)
-        audit = AuditLog(keys, clock)
+    audit = _audit_log(keys, clock) if security.audit else None
     keyring = None if keys is None else Keyring(KeyStore(keys), clock)
     host = (
         StoresHost(log)
         if open_engine is None
         else EngineHost(open_engine, log, warm=not keep_open, keep_open=keep_open)
     )
-
-    @asynccontextmanager
-    async def engine_life(_: Litestar) -> AsyncIterator[None]:
-        log.start()
-        if keyring is not None:
-            keyring.start()
-        if audit is not None:
-            audit.start()
-            audit.append(AuditLine("open"))
-        host.start()
-        preloading = asyncio.create_task(context.preloader.run(gateway.make_ahead, log))
-        try:
-            yield
-        finally:
-            context.flow.close()
-            preloading.cancel()
-            if context.namespaces is not None:
-                await context.namespaces.close()
-            await host.close()
-            if keyring is not None:
-                await asyncio.to_thread(keyring.stop)
-            if audit is not None:
-                audit.append(AuditLine("close"))
-                await asyncio.to_thread(audit.close)
-            await asyncio.to_thread(log.stop)
-
     context = _make_context(host, limits or Limits(), security, clock=clock, timer=timer)
     if audit is not None:
         context = replace(context, auditor=Auditor(audit, timer))
     if stores is not None:
         context = replace(context, namespaces=Namespaces(stores, context, log))
+
     api = Litestar(
         _routes(),
         exception_handlers={Exception: problem_response},
         guards=[check_scope],
         response_headers={name.decode(): value.decode() for name, value in API_HEADERS},
-        lifespan=[engine_life],
+        lifespan=[lambda _: _running(gateway, keyring, audit)],
         logging_config=None,
         openapi_config=None,
         request_class=StrictRequest,
@@ -179,7 +149,46 @@ def _pseudonyms(security: Security, folder: Path | None) -> Pseudonyms | None:
     return Pseudonyms(folder)
 
 
+def _audit_log(keys: Path | None, clock: Callable[[], float]) -> AuditLog:
+    if keys is None:
+        raise InvalidInput("the audit log needs a folder; give keys, the folder of the store")
+    keys.mkdir(parents=True, exist_ok=True)
+    return AuditLog(keys, clock)
+
+
+@asynccontextmanager
+async def _running(
+    gateway: Gateway, keyring: Keyring | None, audit: AuditLog | None
+) -> AsyncIterator[None]:
+    """Start the parts that run beside requests, and stop them in the opposite order."""
+    context, log = gateway.context, gateway.log
+    log.start()
+    if keyring is not None:
+        keyring.start()
+    if audit is not None:
+        audit.start()
+        audit.append(AuditLine("open"))
+    context.host.start()
+    preloading = asyncio.create_task(context.preloader.run(gateway.make_ahead, log))
+    try:
+        yield
+    finally:
+        context.flow.close()
+        preloading.cancel()
+        if context.namespaces is not None:
+            await context.namespaces.close()
+        await context.host.close()
+        if keyring is not None:
+            await asyncio.to_thread(keyring.stop)
+        if audit is not None:
+            audit.append(AuditLine("close"))
+            await asyncio.to_thread(audit.close)
+        await asyncio.to_thread(log.stop)
+
+
+@cache
 def _routes() -> list[ControllerRouterHandler]:
+    """Return the routes, which each application copies."""
     return [*OPERATIONS, Router("/v1", route_handlers=V1, before_request=refuse_unknown_query)]
 
 

@@ -23,6 +23,7 @@ from nearline.schema import (
     parse_time,
 )
 from nearline.schema.answers import ScoredUser
+from nearline.schema.bandits import Bandit
 from nearline.schema.definitions import SCENARIO_OPTIONS, Rule
 from nearline.schema.records import AttributeValue, Scalar
 from nearline.schema.times import parse_expiry
@@ -313,6 +314,12 @@ else:
                 None,
             ),
             *((name, _HINTS[name], None) for name in SCENARIO_OPTIONS),
+            (
+                "model",
+                Annotated[str | None, Meta(description="ID of the snapshot that ranks items.")],
+                None,
+            ),
+            ("bandit", Bandit | None, None),
             (
                 "rules",
                 Annotated[list[str] | None, Meta(description="Rules that apply; by default all.")],

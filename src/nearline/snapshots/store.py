@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +78,7 @@ class SnapshotStore:
         self.problems: list[str] = []
         self._lock = Lock()
         self._writers = 0
-        self._deferred: int | None = None
+        self._deferred: tuple[int, Collection[str]] | None = None
 
     def write(
         self, manifest: Manifest, arrays: Mapping[str, Array], item_ids: Sequence[str]
@@ -235,12 +235,13 @@ class SnapshotStore:
                 logger.warning("snapshot %s is not listed: %s", snapshot_id, error)
         return sorted(found, key=lambda manifest: (manifest.offset, manifest.id))
 
-    def prune(self, keep: int) -> list[str]:
+    def prune(self, keep: int, named: Collection[str] = ()) -> list[str]:
         """Remove all but the `keep` newest intact promoted snapshots; return the removed IDs.
 
-        Snapshots that were never promoted and temporary folders of crashed writes are removed
-        too. If no promoted snapshot is intact, nothing is removed. Within the context of `writing`,
-        the removal is postponed until the end of the context, and the result is empty.
+        Those in `named` are kept, too. Snapshots that were never promoted and temporary folders of
+        crashed writes are removed. If no promoted snapshot is intact, nothing is removed. Within
+        the context of `writing`, the removal is postponed until the end of the context, and the
+        result is empty.
 
         Raises
         ------
@@ -251,9 +252,9 @@ class SnapshotStore:
             raise InvalidInput(f"keep is {keep}; it must be at least 1", field="keep")
         with self._lock:
             if self._writers:
-                self._deferred = keep
+                self._deferred = keep, named
                 return []
-            return self._prune(keep)
+            return self._prune(keep, named)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -270,10 +271,10 @@ class SnapshotStore:
             with self._lock:
                 self._writers -= 1
                 if not self._writers and self._deferred is not None:
-                    keep, self._deferred = self._deferred, None
-                    self._prune(keep)
+                    (keep, named), self._deferred = self._deferred, None
+                    self._prune(keep, named)
 
-    def _prune(self, keep: int) -> list[str]:
+    def _prune(self, keep: int, named: Collection[str]) -> list[str]:
         kept: set[str] = set()
         for _, snapshot in self._sound():
             kept.add(snapshot.manifest.id)
@@ -283,7 +284,7 @@ class SnapshotStore:
             return []
         # The history is written first, because it must never refer to a removed snapshot.
         self._write_promoted([entry for entry in self.promoted() if entry in kept])
-        removed = [entry for entry in self._stored_ids() if entry not in kept]
+        removed = [entry for entry in self._stored_ids() if entry not in kept.union(named)]
         with self._temporary() as temporary:
             for snapshot_id in removed:
                 self._path(snapshot_id).rename(temporary / snapshot_id)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from nearline.schema import Defined, DefinitionRecord
+from nearline.schema.bandits import BANDIT
 from nearline.schema.definitions import (
     RULE,
     SCENARIO,
@@ -17,6 +18,7 @@ from nearline.schema.definitions import (
 )
 from nearline.schema.experiments import EXPERIMENT, Experiment, experiment_of
 from nearline.schema.exploration import LEARNING, explore_of
+from nearline.schema.segments import HOURS_SECONDS, factors_by_hours
 
 # Names that were removed; so many are remembered, the oldest are forgotten first.
 MAX_REMOVED = 1_000
@@ -39,10 +41,15 @@ class Definitions:
         By name, in alphabetical order.
     running : mapping of str to Experiment
         Experiments that run, by name, in alphabetical order.
-    factors : mapping of str to float
-        Factors by which the weights of the model's relations are multiplied.
+    factors : tuple of (mapping of str to float)
+        For each quarter of the day, factors by which the weights of the model's relations are
+        multiplied; see `nearline.schema.segments`.
+    chances : mapping of str to (mapping of str to float)
+        By scenario that chooses among policies, the probability of each by name.
+    models : frozenset of str
+        IDs of the snapshots that scenarios and running experiments name.
     window : int
-        Seconds after which the draws of exploring lists change; 0 if none explores.
+        Seconds after which the draws of exploring lists, policies or factors change; 0 without any.
     samples_outcomes : bool
         Whether lists explore by what items led to.
     boundaries : tuple of float
@@ -57,7 +64,9 @@ class Definitions:
         self.rules: Mapping[str, Rule] = {}
         self.running: Mapping[str, Experiment] = {}
         self.boundaries: tuple[float, ...] = ()
-        self.factors: Mapping[str, float] = {}
+        self.factors = factors_by_hours({}, {})
+        self.chances: Mapping[str, Mapping[str, float]] = {}
+        self.models: frozenset[str] = frozenset()
         self.window = 0
         self.samples_outcomes = False
         self._active: dict[tuple[int, str | None], dict[str, Rule]] = {}
@@ -125,6 +134,17 @@ class Definitions:
             active[key] = found
         return found
 
+    def models_beside(self, kind: str, name: str) -> frozenset[str]:
+        """Return the IDs of the snapshots that definitions other than the given one name."""
+        found = set[str]()
+        for other, scenario in self.scenarios.items():
+            if (kind, name) != (SCENARIO, other):
+                found |= scenario.models
+        for other, experiment in self.running.items():
+            if (kind, name) != (EXPERIMENT, other):
+                found |= {v.model for v in experiment.variants.values() if v.model is not None}
+        return frozenset(found)
+
     def copy(self) -> DefinitionsCopy:
         """Return a copy of all definitions, and of the names of removed ones."""
         there: DefinitionsCopy = [(*key, body) for key, body in self._bodies.items()]
@@ -137,6 +157,8 @@ class Definitions:
             scenarios = {other: one for other, one in self.scenarios.items() if other != name}
             if isinstance(record, Defined) and (scenario := scenario_of(name, record.body)):
                 scenarios[name] = scenario
+            elif self._bodies.pop((BANDIT, name), None) is not None:
+                self.chances = {other: p for other, p in self.chances.items() if other != name}
             self.scenarios = scenarios
         elif record.kind == RULE:
             rules = {other: one for other, one in self.rules.items() if other != name}
@@ -152,14 +174,28 @@ class Definitions:
                 running[name] = one
             self.running = dict(sorted(running.items()))
         elif record.kind == WEIGHTS:
-            self.factors = dict(record.body["factors"]) if isinstance(record, Defined) else {}
+            body = record.body if isinstance(record, Defined) else {}
+            segments = {name: one["factors"] for name, one in body.get("segments", {}).items()}
+            self.factors = factors_by_hours(dict(body.get("factors", {})), segments)
+        elif record.kind == BANDIT and isinstance(record, Defined):
+            policies = record.body["policies"]
+            found = {policy: one["probability"] for policy, one in policies.items()}
+            self.chances = {**self.chances, name: found}
         self._active = {}
         self._index_exploration()
+        self._index_models()
 
     def _index_exploration(self) -> None:
         explored = [one.options.get("explore") for one in self.scenarios.values()]
         for experiment in self.running.values():
             explored += [one.settings.get("explore") for one in experiment.variants.values()]
         found = [explore_of(value) for value in explored if value]
-        self.window = math.gcd(*(one.window for one in found))
+        bandits = [one.bandit for one in self.scenarios.values() if one.bandit is not None]
+        windows = [one.window for one in found] + [one.window for one in bandits]
+        if self.factors[0] is not self.factors[-1]:
+            windows.append(HOURS_SECONDS)
+        self.window = math.gcd(*windows)
         self.samples_outcomes = any(one.method in LEARNING for one in found)
+
+    def _index_models(self) -> None:
+        self.models = self.models_beside("", "")

@@ -26,7 +26,7 @@ from nearline.schema import (
 )
 from nearline.schema.blocks import COLUMNS
 
-WAIT = 30.0  # seconds after which a test that waits fails
+WAIT = 120.0  # seconds after which a test that waits fails
 
 MakeLog = Callable[[], Log]
 

@@ -5,23 +5,21 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
-from threading import Event as Signal
-from threading import Lock
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nearline.common.signing import SECRET_BYTES
-from nearline.errors import Closed, InvalidInput, LogUnavailable, NearlineError
+from nearline.errors import InvalidInput, LogUnavailable, NearlineError
 from nearline.log.base import (
     Appendable,
     Appended,
     Lease,
     OnCommit,
     OnErase,
-    check_process,
     in_blocks,
 )
 from nearline.log.codec import decode, encode, event_key, kind_of, user_key
 from nearline.log.jobs import EraseJob
+from nearline.log.opened import OpenedLog
 from nearline.log.postgres import session
 from nearline.log.postgres.blocks import coded_rows, sum_of
 from nearline.log.postgres.connections import Connections
@@ -52,7 +50,7 @@ _OF_USER = (
 _KNOWN = "SELECT event_key FROM log WHERE event_key = ANY(%b::bytea[])"
 
 
-class PostgresLog:
+class PostgresLog(OpenedLog):
     """Implementation of `Log` in a PostgreSQL database that several servers use.
 
     Any server may append; one SQL function gives dense offsets. Each server delivers all records
@@ -79,6 +77,7 @@ class PostgresLog:
     """
 
     def __init__(self, target: PostgresTarget, queue_bytes: int = QUEUED_BYTES) -> None:
+        super().__init__()
         self._connections = connections = Connections(target)
         try:
             prepare(connections, os.urandom(SECRET_BYTES))
@@ -90,9 +89,6 @@ class PostgresLog:
         self._writer = PostgresWriter(
             connections, self._session, self._fold, queue_bytes, self._records_to_erase
         )
-        self._closed = False
-        self._stopping, self._closing = Signal(), Lock()
-        self._process = os.getpid()
         self._threads = FollowingThreads(connections, self._session, self._fold, self._writer)
 
     @property
@@ -202,44 +198,12 @@ class PostgresLog:
             ]
         return records_to_erase(self._records_of(db, job.user_id), job)
 
-    def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
-        """Yield (offset, record), `Erased` included; see `SQLiteLog.read`."""
-        if start < 0:
-            raise InvalidInput(f"start is {start}; offsets begin at 0", field="start")
-        self._check_open()
-        end = self._fold.end
-        return self._records(start, end if stop is None else min(stop, end))
-
-    def tail(self, offset: int = 0) -> Iterator[tuple[int, Record]]:
-        """Yield (offset, record) from `offset` on, including records committed later."""
-        if offset < 0:
-            raise InvalidInput(f"offset is {offset}; offsets begin at 0", field="offset")
-        self._check_open()
-        return self._following(offset)
-
-    def _following(self, offset: int) -> Iterator[tuple[int, Record]]:
-        while True:
-            self._check_open()
-            if self._stopping.is_set():
-                raise Closed("the log is closed; open the store again")
-            for at, record in self._records(offset, self._fold.end):
-                yield at, record
-                offset = at + 1
-            with self._fold.changed:
-                self._fold.changed.wait_for(
-                    lambda: self._stopping.is_set() or self._fold.end > offset  # noqa: B023
-                )
-
-    def events_of(self, user_id: str) -> list[tuple[int, Event]]:
-        """Return all events of a user with their offsets, in order; empty for an unknown user."""
-        return [
-            (offset, record)
-            for offset, record in self.records_of(user_id)
-            if isinstance(record, Event)
-        ]
+    def _wait_beyond(self, offset: int) -> None:
+        with self._fold.changed:
+            self._fold.changed.wait_for(lambda: self._stopping.is_set() or self._fold.end > offset)
 
     def records_of(self, user_id: str) -> list[tuple[int, UserRecord]]:
-        """Return all records that name a user with their offsets, in order; see `events_of`."""
+        """Return all records that name a user with their offsets, in order."""
         self._check_open()
         return self._query(lambda db: self._records_of(db, user_id))
 
@@ -319,30 +283,19 @@ class PostgresLog:
         """Number of erasures that the listener has received."""
         return self._fold.erasures
 
-    def close(self) -> None:
-        """Store all queued records if the database answers, then disconnect; idempotent."""
-        if self._process != os.getpid():
-            return
-        with self._closing:
-            if self._closed:
-                return
-            self._writer.stop()
-            self._stopping.set()
-            with self._fold.changed:
-                self._fold.changed.notify_all()
-            self._threads.interrupt()
-            with suppress(NearlineError), self._connections.reading() as db:
-                self._session.leave(db)
-            self._closed = True
-            self._connections.close()
-            self._threads.join()
-            self._connections.stop_watching()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def _close(self) -> None:
+        """Store all queued records if the database answers, then disconnect."""
+        self._writer.stop()
+        self._stopping.set()
+        with self._fold.changed:
+            self._fold.changed.notify_all()
+        self._threads.interrupt()
+        with suppress(NearlineError), self._connections.reading() as db:
+            self._session.leave(db)
+        self._closed = True
+        self._connections.close()
+        self._threads.join()
+        self._connections.stop_watching()
 
     def _query(self, do: "Callable[[Connection[Any]], T]") -> T:
         """Execute statements that read; in the listener's thread, wait for the database."""
@@ -363,11 +316,3 @@ class PostgresLog:
             yield from session.records(found, self._fold.erasures)
             start = found[-1][0] + 1
             self._check_open()
-
-    def _check_process(self) -> None:
-        check_process(self._process)
-
-    def _check_open(self) -> None:
-        self._check_process()
-        if self._closed:
-            raise Closed("the log is closed; open the store again")

@@ -23,6 +23,7 @@ from nearline.models.item_graph.features import described_by_edges
 from nearline.models.item_graph.graph_store import Doubles, GraphStore, decay_ratios
 from nearline.models.item_graph.lately import RecentCounts
 from nearline.models.item_graph.relations import weights_and_half_lives
+from nearline.schema.segments import KINDS, by_kind, factors_of_kind, kinds_of
 
 NO_FACTORS: Mapping[str, float] = MappingProxyType({})
 # Parts of a score beside the relations; see `kernels.returning`.
@@ -40,12 +41,18 @@ class ScoresByGraph(Model):
     _counted: dict[str, CountedRelation]
     _content: ContentRelations
     _recent: RecentCounts
-    _weighted: "Weighted | None" = None
+    _weighted: "dict[str, Weighted] | None" = None
     factors: Mapping[str, float] = NO_FACTORS
+    # Whether factors differ by the kind of user.
+    _by_kind = False
 
     def set_factors(self, factors: Mapping[str, float]) -> None:
         """Multiply the weights of relations by factors; see `AdaptsWeights`."""
-        self.factors = factors
+        self.factors, self._by_kind = factors, by_kind(factors)
+
+    def factors_for(self, history: Histories) -> Mapping[str, float]:
+        """Return the factor of each relation for one history."""
+        return factors_of_kind(self.factors, self._kind(history), self.relations)
 
     def trained_weights(self) -> dict[str, float]:
         """Return the weight of each relation, without factors."""
@@ -79,11 +86,18 @@ class ScoresByGraph(Model):
 
     def score_many(self, histories: Histories) -> FloatArray:
         """Return the scores of all items: float32 [n_users, n_items], 0 for items without edges."""
+        groups = self._groups(histories)
+        if len(groups) > 1:
+            scores = np.empty((len(histories), self.n_items), dtype=np.float32)
+            for group in groups:
+                scores[group] = self.score_many(histories.select(group))
+            return scores
         rows, returning = self._rows(histories), self._returning(histories)
-        scores = score_rows(self._graph(), rows)
+        kind = self._kind(histories)
+        scores = score_rows(self._graph(kind), rows)
         if returning.any():
             theirs = self._rows(histories.select(np.flatnonzero(returning)))
-            graph = self._graph(returning=True)
+            graph = self._graph(kind, returning=True)
             scores[returning] = score_returning(graph, self._recent.terms(), theirs)
         return scores
 
@@ -94,7 +108,7 @@ class ScoresByGraph(Model):
             scores = self.score_many(history)[0]
             items = np.flatnonzero(scores).astype(np.int32)
             return SparseScores(items, scores[items])
-        return SparseScores(*score_row(self._graph(), self._rows(history)))
+        return SparseScores(*score_row(self._graph(self._kind(history)), self._rows(history)))
 
     def recommend_from(
         self,
@@ -110,9 +124,16 @@ class ScoresByGraph(Model):
             return self._recommend_with_features(
                 histories, k, exclude_seen=exclude_seen, allowed=allowed
             )
+        groups = self._groups(histories)
+        if len(groups) > 1:
+            return self._recommend_groups(
+                histories, k, groups, exclude_seen=exclude_seen, allowed=allowed
+            )
+        kind = self._kind(histories)
         if not self._recent.active or not (returning := self._returning(histories)).any():
+            rows = self._rows(histories)
             best = recommend_rows(
-                self._graph(), self._rows(histories), k, exclude_seen=exclude_seen, allowed=allowed
+                self._graph(kind), rows, k, exclude_seen=exclude_seen, allowed=allowed
             )
             return Ranking(best.items, best.scores)
         items = np.full((len(histories), k), -1, dtype=np.int32)
@@ -120,11 +141,11 @@ class ScoresByGraph(Model):
         if not returning.all():
             rows = self._rows(histories.select(np.flatnonzero(~returning)))
             items[~returning], scores[~returning] = recommend_rows(
-                self._graph(), rows, k, exclude_seen=exclude_seen, allowed=allowed
+                self._graph(kind), rows, k, exclude_seen=exclude_seen, allowed=allowed
             )
             histories = histories.select(np.flatnonzero(returning))
         items[returning], scores[returning] = recommend_returning(
-            *(self._graph(returning=True), self._recent.terms(), self._rows(histories), k),
+            *(self._graph(kind, returning=True), self._recent.terms(), self._rows(histories), k),
             exclude_seen=exclude_seen,
             allowed=allowed,
         )
@@ -187,7 +208,7 @@ class ScoresByGraph(Model):
         """
         check_single(history)
         rows, returning = _plain_rows(history), bool(self._returning(history)[0])
-        graph = self._graph(returning=returning)
+        graph = self._graph(self._kind(history), returning=returning)
         parts = score_parts(graph, rows, item)
         lately, own = 0.0, np.zeros(0)
         if returning:
@@ -217,17 +238,50 @@ class ScoresByGraph(Model):
         order = np.lexsort((rows.items, users))
         return Rows(rows.indptr, rows.items[order], rows.weights[order])
 
-    def _graph(self, *, returning: bool = False) -> Graph:
-        known = self._weights()
+    def _groups(self, histories: Histories) -> list[NDArray[np.int64]]:
+        """Return the rows of each kind of users, if factors differ by kind."""
+        if not self._by_kind or len(histories) < 2:
+            return []
+        kinds = kinds_of(histories)
+        return [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)]
+
+    def _kind(self, histories: Histories) -> str:
+        """Return the kind of users who are all of the same one; empty if it does not matter."""
+        if not self._by_kind or not len(histories):
+            return ""
+        return KINDS[int(kinds_of(histories)[0])]
+
+    def _recommend_groups(
+        self,
+        histories: Histories,
+        k: int,
+        groups: Sequence[NDArray[np.int64]],
+        *,
+        exclude_seen: bool,
+        allowed: NDArray[np.bool_] | None,
+    ) -> Ranking:
+        items = np.full((len(histories), k), -1, dtype=np.int32)
+        scores = np.zeros((len(histories), k), dtype=np.float32)
+        for group in groups:
+            items[group], scores[group] = self.recommend_from(
+                histories.select(group), k, exclude_seen=exclude_seen, allowed=allowed
+            )
+        return Ranking(items, scores)
+
+    def _graph(self, kind: str = "", *, returning: bool = False) -> Graph:
+        known = self._weights(kind)
         ratios = known.returning if returning else known.ratios
         return self._store.view(known.weights, ratios, self.config.max_history)
 
-    def _weights(self) -> "Weighted":
+    def _weights(self, kind: str = "") -> "Weighted":
         scales = [counted.scale for counted in self._counted.values()]
-        known = self._weighted
+        if self._weighted is None:
+            self._weighted = {}
+        known = self._weighted.get(kind)
         same = known is not None and known.config is self.config and known.scales == scales
         if known is None or not same or known.factors is not self.factors:
-            self._weighted = known = weigh(self.relations, self.config, scales, self.factors)
+            known = weigh(self.relations, self.config, scales, self.factors, kind)
+            self._weighted[kind] = known
         return known
 
 
@@ -267,12 +321,13 @@ def weigh(
     config: ItemGraphConfig,
     scales: list[float],
     factors: Mapping[str, float] = NO_FACTORS,
+    kind: str = "",
 ) -> Weighted:
     """Compute the weights and decays of the relations."""
     weights, half_lives = weights_and_half_lives(names, config)
     weights[: len(scales)] *= scales
     if factors:
-        weights *= [factors.get(name, 1.0) for name in names]
+        weights *= list(factors_of_kind(factors, kind, names).values())
     ratios = decay_ratios(half_lives)
     patient = decay_ratios(half_lives * config.lately.patience)
     ordered = bool(((ratios < 1.0) & (weights != 0.0)).any())

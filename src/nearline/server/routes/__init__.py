@@ -14,6 +14,7 @@ from nearline.server.routes.dashboard import dashboard, dashboard_part
 from nearline.server.routes.definitions import (
     delete_rule,
     delete_scenario,
+    get_policies,
     get_rule,
     get_scenario,
     list_rules,
@@ -103,6 +104,7 @@ V1 = [
     delete_tag,
     put_scenario,
     get_scenario,
+    get_policies,
     list_scenarios,
     delete_scenario,
     put_rule,

@@ -7,6 +7,7 @@ from litestar import delete, get, put
 from litestar.openapi.spec import Example
 from litestar.params import Body, PathParameter
 
+from nearline.engine.policies import PolicyChoice
 from nearline.log import Appended
 from nearline.schema.definitions import RULE, SCENARIO
 from nearline.server.bodies import RuleIn, RulesOut, ScenarioIn, ScenariosOut
@@ -38,6 +39,12 @@ async def put_scenario(
 async def get_scenario(request: StrictRequest, name: Name) -> dict[str, Any]:
     """Return the fields that a scenario sets."""
     return engine_of(request).scenario(path_id(name, "name"))
+
+
+@get("/scenarios/{name:str}/policies", tags=["scenarios"], opt={SCOPE: "read"})
+async def get_policies(request: StrictRequest, name: Name) -> PolicyChoice:
+    """Return the policies of a scenario: how often each is chosen, and how good it is."""
+    return engine_of(request).policies(path_id(name, "name"))
 
 
 @get("/scenarios", tags=["scenarios"], opt={SCOPE: "read"})
