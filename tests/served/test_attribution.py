@@ -206,6 +206,7 @@ def test_a_report_is_grouped_and_limited() -> None:
         "variant": {"e: x": (1, 2, 1), "f: y": (1, 2, 1)},
         "model": {"m": (1, 2, 0), "m2": (1, 2, 1)},
         "policy": {"epsilon": (1, 2, 1), "greedy": (1, 2, 0)},
+        "chosen": {},
     }
     assert (report.explored, report.users, report.events) == (1, 2, {"view": 1})
     assert "<td>50.00%</td>" in report._repr_html_()
