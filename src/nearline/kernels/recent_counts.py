@@ -23,6 +23,8 @@ HEAVIEST = 256.0
 FADED = 2.0**-CELL
 # Cell of counts without events.
 NEVER = -(2**62)
+# Times in half-lives that are larger, or not finite, come from damaged records and are not counted.
+LARGEST_TICKS = 2.0**52
 # Share that is added to both shares of a ratio, so that rare items get no extreme ratios.
 SMOOTHING = 1e-7
 
@@ -78,6 +80,8 @@ def count_recent(
             continue
         for h in range(len(half_lives)):
             ticks = times[event] / half_lives[h]
+            if not abs(ticks) < LARGEST_TICKS:
+                continue
             cell = math.floor(ticks / CELL)
             if cell > newest[h]:
                 _advance(h, cell, newest, cells, totals, sums)

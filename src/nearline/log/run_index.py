@@ -245,7 +245,9 @@ class RunIndex:
             ids = zip(run.high.tolist(), run.low.tolist(), run.id_offsets.tolist(), strict=True)
             for high, low, at in ids:
                 if at != GONE:
-                    found[run.first + at][1] = high.to_bytes(8) + low.to_bytes(8)
+                    # In a damaged log, a record may have lost its user.
+                    entry = found.setdefault(run.first + at, [None, None])
+                    entry[1] = high.to_bytes(8) + low.to_bytes(8)
             found.pop(run.first + GONE, None)
         rows = ((offset, *keys) for offset, keys in found.items())
         with suppress(StorageFailed), self._transaction():

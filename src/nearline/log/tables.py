@@ -255,7 +255,7 @@ class Tables:
         Raises
         ------
         Damaged
-            An offset is missing.
+            An offset is missing, or a payload is not binary.
         """
         size = size or READ_BLOCK
         with self._explained():
@@ -268,6 +268,8 @@ class Tables:
                 expected = min(stop, start + size)
                 if len(rows) != expected - start:
                     raise Damaged(self._damage(f"offsets are missing in [{start}, {expected})"))
+                if {type(payload) for _, payload in rows} != {bytes}:
+                    raise Damaged(self._damage(f"a record in [{start}, {expected}) is not binary"))
                 yield self._sealing.opened(rows)
                 start = expected
         finally:
@@ -373,6 +375,8 @@ class Tables:
             raise Closed("the log is closed; open the store again") from error
         except (apsw.CorruptError, apsw.NotADBError) as error:
             raise Damaged(self._damage(str(error))) from error
+        except UnicodeDecodeError as error:  # a value whose type is damaged
+            raise Damaged(self._damage(f"a value cannot be read: {error}")) from error
         except apsw.Error as error:
             raise StorageFailed(
                 f"{self._path or 'the log in memory'}: {error} ({type(error).__name__}); "

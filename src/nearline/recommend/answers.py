@@ -59,6 +59,7 @@ def make_answer(
         offset=offset,
         rules=fired(query, lists),
         because=anchor_of(query),
+        next=None,
         policy=policy_of(request),
     )
 

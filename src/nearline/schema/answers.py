@@ -212,7 +212,7 @@ class InterestTag(Struct, frozen=True, kw_only=True):
     items: int
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A list of recommendations for one user or session.
 
     Attributes
@@ -253,9 +253,9 @@ class Answer(Struct, frozen=True, kw_only=True):
     tier: str
     model: str
     offset: int
-    rules: tuple[str, ...] = ()
-    because: str | None = None
-    next: str | None = None
+    rules: tuple[str, ...]
+    because: str | None
+    next: str | None
     variant: str | None = None
     experiments: dict[str, str] = {}
     policy: str | None = None
