@@ -12,8 +12,7 @@ Two worlds:
 
 Users see position p with probability 1 / p and don't tire of items, which would favour lists that
 vary. For each seed, both shops get the same world; the interval of the mean ratio of expected
-clicks is that of Student's t over the seeds. Takes about two minutes of CPU per run of 50,000
-visits; there are four runs per seed and world.
+clicks is that of Student's t over the seeds. There are three runs per seed and world.
 """
 
 import argparse

@@ -129,7 +129,7 @@ def test_the_nearest_name_is_stated() -> None:
 
 
 def test_scenarios_have_the_options_of_requests_and_their_rules() -> None:
-    assert set(SCENARIO_FIELDS) - {"rules", "because"} <= set(
+    assert set(SCENARIO_FIELDS) - {"rules", "because", "model", "bandit"} <= set(
         RecommendationRequest.__struct_fields__
     )
-    assert {"k", "repeats", "rules"} <= set(SCENARIO_FIELDS)
+    assert {"k", "repeats", "rules", "model"} <= set(SCENARIO_FIELDS)

@@ -33,7 +33,9 @@ class Fold:
     applied : int
         Every record before this offset was delivered.
     erasures : int
-        Number of erasures that were delivered; records of later ones still look as before.
+        Number of erasures whose delivery has begun; records of later ones still look as before.
+    forgotten : int
+        Number of erasures whose delivery has ended, which this server reports to the others.
     changed : Condition
         Notified when one of these changes, and when the log is closed.
     failure : BaseException or None
@@ -42,7 +44,7 @@ class Fold:
 
     def __init__(self, head: LogHead, shown: str) -> None:
         self.end = self.applied = head.end
-        self.erasures = head.erasures
+        self.erasures = self.forgotten = head.erasures
         self.changed = Condition()
         self.failure: BaseException | None = None
         # Own commits that are in flight or not delivered yet: the writer delivers these itself.
@@ -186,6 +188,7 @@ class Fold:
                 for user_id, erased in of_user.items():
                     self._on_erase(user_id, erased)
         with self.changed:
+            self.forgotten = number
             self.changed.notify_all()
 
     @contextmanager

@@ -62,7 +62,7 @@ class FollowingThreads:
                 erasures = self._fold.erasures
                 self._fold.catch_up(db, head_of(db))
                 if self._fold.erasures > erasures:  # another server may wait for this
-                    self._session.heartbeat(db, self._fold.applied, self._fold.erasures)
+                    self._session.heartbeat(db, self._fold.applied, self._fold.forgotten)
             for _ in db.notifies(timeout=POLL_SECONDS, stop_after=1):
                 pass
 
@@ -74,7 +74,7 @@ class FollowingThreads:
         beats = 0
         while not self._stopping.is_set():
             with self._connections.within(db):
-                head = self._session.heartbeat(db, self._fold.applied, self._fold.erasures)
+                head = self._session.heartbeat(db, self._fold.applied, self._fold.forgotten)
                 self._fold.notice(head.end)
                 self._writer.buried(self._session.bury(db))
                 if beats % 1_000 == 0:

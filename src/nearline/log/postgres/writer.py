@@ -231,7 +231,7 @@ class PostgresWriter:
         self.buried(done)
 
     def _bury(self, db: "Connection[Any]") -> int:
-        self._session.heartbeat(db, self._fold.applied, self._fold.erasures)
+        self._session.heartbeat(db, self._fold.applied, self._fold.forgotten)
         return self._session.bury(db)
 
     def _patiently(self, do: "Callable[[Connection[Any]], T]") -> T:
