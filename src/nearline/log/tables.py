@@ -16,7 +16,7 @@ from nearline.log.block_codec import CodedBlock
 from nearline.log.burials import Marker
 from nearline.log.codec import Coded
 from nearline.log.convert_index import FORMAT, convert
-from nearline.log.forgotten import Erasure, ForgottenUsers
+from nearline.log.forgotten import ForgottenUsers
 from nearline.log.forgotten_table import new_secret, store_erasure, store_rows, stored_rows
 from nearline.log.lock import check_folder
 from nearline.log.payload_seal import PayloadSeal
@@ -77,9 +77,8 @@ _MARKERS = "SELECT name, value FROM meta"
 class Tables:
     """Tables of a log in a file, or in memory if `path` is None.
 
-    One thread writes; any thread may read. Each read of a file uses its own connection, so that
-    readers and the writer do not wait for each other. A log in memory has only one connection, and
-    `_guard` prevents reads during transactions.
+    One thread writes; any thread may read. Each read of a file uses its own connection and waits
+    for no other. A log in memory has only one, and `_guard` prevents reads during transactions.
 
     Attributes
     ----------
@@ -207,9 +206,9 @@ class Tables:
         """Remember that a user with some records was erased at a time, durably."""
         rows = ForgottenRows() if self.forgotten.secret else ForgottenRows(new_secret())
         forgotten = ForgottenUsers(rows) if rows.secret else self.forgotten
-        erasure: Erasure = forgotten.erasure(user_id, at, [record for _, record in records])
         with self._transaction():
             store_rows(self._db, self.seal, rows)
+            erasure = forgotten.erasure(user_id, at, [record for _, record in records])
             store_erasure(self._db, erasure)
         forgotten.add(erasure)
         self.forgotten = forgotten
