@@ -77,6 +77,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Minimum number of users of an item for `similar`. With 2, for example, an item that only one
         person has interacted with has no similar items and is not among those of others, so that
         the list does not show what this person has looked at.
+    least_people : int or None
+        Minimum number of users of an item in lists for everybody: items with fewer, but at least
+        one, are withheld. None means 20 in a sealed store, and 0 in others.
     trial_users : int
         Number of users whose newest event is held out to compare a newly trained model with the
         serving one before promotion; 0 promotes without a comparison.
@@ -132,6 +135,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reserve: bool = False
     keep_snapshots: int = 3
     similar_users: int = 1
+    least_people: int | None = None
     trial_users: int = 10_000
     checkpoint_events: int = 100_000
     checkpoint_seconds: float = 300.0
@@ -150,6 +154,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Validate the memory budget and other settings; raise `InvalidInput`."""
         if self.memory is not None:
             require(self, "memory", LEAST_BYTES, MOST_BYTES)
+        if self.least_people is not None:
+            require(self, "least_people", 0, 1_000_000)
         if self.search_seconds is not None:
             require(self, "search_seconds", 0, MOST_SECONDS)
         check_repeats(self.repeats)

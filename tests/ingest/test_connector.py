@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nearline as nl
@@ -132,6 +132,7 @@ def test_positions_and_events_are_one_append(rec: nl.Recommender, tmp_path: Path
     assert positions == 10
 
 
+@settings(deadline=None)
 @given(
     kinds=st.lists(st.sampled_from("evp"), max_size=12),
     ends=st.lists(st.integers(1, 4), max_size=4),
@@ -175,6 +176,7 @@ class FailingLog:
         return stored  # type: ignore[no-any-return]
 
 
+@settings(deadline=None)
 @given(failures=st.lists(st.sampled_from(["", "raise", "refuse", "lose"]), max_size=6))
 def test_a_log_that_fails_is_tried_again(failures: list[str]) -> None:
     with nl.Recommender(clock=lambda: NOW) as rec:

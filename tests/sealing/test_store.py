@@ -21,7 +21,8 @@ from nearline.schema import Erased, Event
 from nearline.sealing import finding
 
 KEY = "11" * 32
-SEALED = Config(seal="env:NEARLINE_MASTER_KEY")
+SEALED = Config(seal="env:NEARLINE_MASTER_KEY", least_people=0)
+OPENED = Config(least_people=0)
 SECRETS = [b"tea0", b"u-forgotten", b"green tea leaves", b"jasmine-words"]
 
 
@@ -66,11 +67,11 @@ def test_a_sealed_store_answers_as_a_plain_one_and_hides_everything(tmp_path: Pa
         assert secret in content(tmp_path / "plain")
         assert secret not in on_disk
         assert secret not in content(store)
-    with nl.Recommender(store, clock=clock) as again:  # the environment has the key
+    with nl.Recommender(store, config=OPENED, clock=clock) as again:  # the environment has the key
         assert answers(again) == expected
         assert again._current.deployment.log.seal is not None
     (store / "state.checkpoint").write_bytes(b"half")
-    with nl.Recommender(store, clock=clock) as replayed:
+    with nl.Recommender(store, config=OPENED, clock=clock) as replayed:
         assert answers(replayed) == expected
 
 
@@ -145,7 +146,7 @@ def test_rotation_while_the_store_is_open(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_plain_store_is_converted(tmp_path: Path) -> None:
     store = tmp_path / "shop"
-    with nl.Recommender(store, clock=clock) as rec:
+    with nl.Recommender(store, config=OPENED, clock=clock) as rec:
         fill(rec)
         rec.forget("tea0").result()
         rec.observe("kept", "shoe-3", event_id="e")
@@ -156,7 +157,7 @@ def test_a_plain_store_is_converted(tmp_path: Path) -> None:
     assert seal_store(store, "env:NEARLINE_MASTER_KEY") == expected[-1]  # nothing is left to do
     for secret in SECRETS:
         assert secret not in content(store)
-    with nl.Recommender(store, clock=clock) as rec:
+    with nl.Recommender(store, config=OPENED, clock=clock) as rec:
         assert answers(rec) == expected
         assert rec.observe("kept", "shoe-3", event_id="e").duplicates == 1
         assert rec.forget("u-forgotten").result() == 4
@@ -185,19 +186,19 @@ sealing.seal_store(Path(sys.argv[1]), "env:NEARLINE_MASTER_KEY")
 @pytest.mark.parametrize("steps", [1, 3, 4, 5, 6, 7])
 def test_a_killed_conversion_loses_nothing(tmp_path: Path, steps: int) -> None:
     store = tmp_path / "shop"
-    with nl.Recommender(store, clock=clock) as rec:
+    with nl.Recommender(store, config=OPENED, clock=clock) as rec:
         fill(rec)
         expected = answers(rec)
     done = subprocess.run(
         [sys.executable, "-c", CONVERT, str(store), str(steps)], env=dict(os.environ), check=False
     )
     assert done.returncode in (-signal.SIGKILL, 0)
-    with nl.Recommender(store, clock=clock) as rec:
+    with nl.Recommender(store, config=OPENED, clock=clock) as rec:
         assert answers(rec) == expected
     seal_store(store, "env:NEARLINE_MASTER_KEY")
     for secret in SECRETS:
         assert secret not in content(store)
-    with nl.Recommender(store, clock=clock) as rec:
+    with nl.Recommender(store, config=OPENED, clock=clock) as rec:
         assert answers(rec) == expected
 
 

@@ -5,17 +5,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from nearline.schema import DAY
+from nearline.sealing import Seal, create_keys
 from nearline.served import ServedLog, read_segments
 from nearline.served import segments as segments_module
 from nearline.served.rows import ItemsSeen, Served, decode_entries, encode_entry
-from nearline.served.segments import FOLDER, segments_of
+from nearline.served.segments import FOLDER, seal_segments, segments_of
 
 CHILD = Path(__file__).parent / "serve_until_killed.py"
 KILLS = int(os.environ.get("NEARLINE_TEST_SERVED_KILLS", "3"))
@@ -162,3 +165,48 @@ def test_a_killed_process_loses_less_than_a_second_and_nothing_is_torn(tmp_path:
         # All that was served a second before the last line, and more on a machine under load.
         lost_from = with_time[-1][1] - max(1.0, 4 * (with_time[-1][1] - with_time[0][1]))
         assert len(here) >= max((n for n, when in with_time if when <= lost_from), default=0)
+
+
+@pytest.fixture
+def seal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Seal]:
+    monkeypatch.setenv("NEARLINE_MASTER_KEY", "11" * 32)
+    found = Seal(create_keys(tmp_path / "keys.db", "env:NEARLINE_MASTER_KEY"))
+    yield found
+    found.close()
+
+
+def test_entries_of_a_sealed_store_are_sealed(tmp_path: Path, seal: Seal) -> None:
+    """A copy from before an erasure is unreadable for the user, and whole for the others."""
+    log = ServedLog(tmp_path, 90.0, lambda: 1_700_000_000.0, seal=seal)
+    entries = [replace(served(f"r{n}"), user_id=f"user-{n % 2}") for n in range(6)]
+    for entry in entries:
+        log.add(entry)
+        log.flush()
+    log.seen("r0", "user-0", ["item-seen"])
+    expected = list(log.entries())
+    assert len(expected) == 7
+    assert [entry.recommendation_id for entry in log.of_user("user-1")] == ["r1", "r3", "r5"]
+    (path,) = (tmp_path / FOLDER).iterdir()
+    copy = path.read_bytes()
+    assert b"user-" not in copy
+    assert b"item-seen" not in copy
+    assert log.begin_erasure("user-0") == 4
+    seal.keys.destroy("user-0", seal.keys.retire("user-0"))
+    log.end_erasure("user-0")
+    assert {entry.user_id for entry in log.entries()} == {"user-1"}
+    log.close()
+    readable = [entry for entry, _ in decode_entries(copy, seal)]
+    assert readable == [entry for entry in expected if entry.user_id == "user-1"]
+
+
+def test_plain_segments_are_sealed(tmp_path: Path, seal: Seal) -> None:
+    log = ServedLog(tmp_path, 90.0, lambda: 1_700_000_000.0)
+    log.add(replace(served("r1"), user_id="user-1"))
+    log.add(replace(served("r1"), user_id="user-1"))
+    expected = list(log.entries())
+    log.close()
+    for _ in range(2):  # the second time changes nothing
+        seal_segments(tmp_path / FOLDER, seal)
+        (path,) = (tmp_path / FOLDER).iterdir()
+        assert b"user-1" not in path.read_bytes()
+        assert list(read_segments(tmp_path / FOLDER, seal=seal)) == expected

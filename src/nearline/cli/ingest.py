@@ -252,6 +252,8 @@ def _show(done: "Ingested") -> None:
         f"{count(done.events, 'event')} stored, {done.duplicates:,} known, {done.skipped:,} "
         f"messages skipped, {done.quarantined:,} in quarantine."
     )
+    if done.forgotten:
+        click.echo(f"{count(done.forgotten, 'event')} of erased users not stored.")
     left = sum(done.lag.values())
     if left:
         click.echo(f"{left:,} {done.unit} are not read yet.")

@@ -44,6 +44,12 @@ def security_options(command: C) -> C:
             help="Write an audit log to the folder of the keys: who did what to whose data.",
         ),
         click.option(
+            "--pseudonyms",
+            is_flag=True,
+            help="Replace IDs of users by HMACs, with a key in the folder of the keys, before they "
+            "reach the log.",
+        ),
+        click.option(
             "--show-ids",
             is_flag=True,
             help="Log lines of errors contain IDs of users and items; they are masked otherwise.",
@@ -86,6 +92,7 @@ def take_security(given: dict[str, Any], folder: Path | None) -> "dict[str, Any]
         gpc=given["gpc"],
         show_ids=given["show_ids"],
         audit=given["audit"],
+        pseudonyms=given["pseudonyms"],
     )
     return {
         "security": security,

@@ -41,6 +41,8 @@ def take_roles(
         raise click.UsageError("--workers needs a single store: use --store, not --stores")
     if settings.audit:
         raise click.UsageError("--workers and --audit exclude each other: one process audits")
+    if settings.pseudonyms:
+        raise click.UsageError("--workers and --pseudonyms exclude each other: one process hashes")
     role = reader_role(os.environ)
     os.environ.pop(ROLE, None)  # not for processes that this one starts
     if role is None:

@@ -39,7 +39,7 @@ def read_served(
     windows = with_settings_of(store, Config()).windows
     with open_log(log_url(store), read_only=True) as log:
         return (
-            attribute(read_segments(store / FOLDER, first or 0.0), log.read, windows),
+            attribute(read_segments(store / FOLDER, first or 0.0, log.seal), log.read, windows),
             first,
             last,
         )

@@ -11,9 +11,11 @@ from nearline.deployment.location import LOG, SNAPSHOTS, folder_of, log_url, sna
 from nearline.deployment.secret import KEY_FILE
 from nearline.errors import DataNotFound, InvalidInput
 from nearline.log import is_postgres, open_log, parse_target, url_of
-from nearline.log.archive import archive_end, archived_rows, is_archive
+from nearline.log.archive import archived_rows, is_archive, manifest_of
+from nearline.log.base import ForgottenRows
 from nearline.log.codec import Coded
 from nearline.log.loading import load_file, rows_of
+from nearline.sealing import KEYS, default_source, open_keys
 from nearline.snapshots import Snapshot, SnapshotStore
 
 
@@ -81,13 +83,16 @@ def restore(source: Path, store: str | Path, until: int | None = None) -> Backed
         _check_new(Path(store))
     snapshots = SnapshotStore(source / SNAPSHOTS)
     if archived:
-        end, erasures = archive_end(source)
-        stop = _checked_end(until, end)
-        _load(store, archived_rows(source, stop), erasures)
+        manifest = manifest_of(source)
+        stop = _checked_end(until, manifest.end)
+        rows = archived_rows(source, stop)
+        _load(store, rows, manifest.erasures, manifest.forgotten)
     else:
         with open_log(url_of(source / LOG), read_only=True) as log:
             stop = _checked_end(until, log.end)
-            _load(store, rows_of(log, stop), log.erasures)
+            if log.seal is not None:
+                _take_keys(source, store)
+            _load(store, rows_of(log, stop), log.erasures, log.forgotten)
     folder = folder_of(store)
     with suppress(FileNotFoundError):
         shutil.copy(source / KEY_FILE, folder / KEY_FILE)
@@ -97,14 +102,30 @@ def restore(source: Path, store: str | Path, until: int | None = None) -> Backed
     return BackedUp(store=str(folder), offset=stop, model=_promote(snapshot, folder))
 
 
-def _load(store: str | Path, rows: Iterator[Coded], erasures: int) -> None:
+def _take_keys(source: Path, store: str | Path) -> None:
+    """Copy the keys of a sealed backup to a new folder, whose log is then sealed, too."""
+    if is_postgres(store):
+        raise InvalidInput(
+            "a sealed store cannot be restored to PostgreSQL, where it would be readable; name a "
+            "folder",
+            field="store",
+        )
+    folder = Path(store)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(source / KEYS, folder / KEYS)
+    open_keys(folder, default_source())
+
+
+def _load(
+    store: str | Path, rows: Iterator[Coded], erasures: int, forgotten: ForgottenRows
+) -> None:
     if is_postgres(store):
         from nearline.log.postgres.copying import load_postgres
 
-        load_postgres(parse_target(str(store)), rows, erasures)
+        load_postgres(parse_target(str(store)), rows, erasures, forgotten)
         return
     Path(store).mkdir(parents=True, exist_ok=True)
-    load_file(rows, erasures, Path(store) / LOG)
+    load_file(rows, erasures, Path(store) / LOG, forgotten)
 
 
 def _promote(snapshot: Snapshot | None, folder: Path) -> str | None:

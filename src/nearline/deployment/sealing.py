@@ -15,7 +15,9 @@ from nearline.log.lock import StoreLock
 from nearline.log.sealed_rows import sealed_rows
 from nearline.log.tables import Tables, runs_of
 from nearline.schema import Erased
-from nearline.sealing import KEYS, default_source, make_keys, open_keys
+from nearline.sealing import KEYS, Seal, default_source, make_keys, open_keys
+from nearline.served.segments import FOLDER as SERVED
+from nearline.served.segments import seal_segments
 
 # The sealed log while it is written, and the plain one until it is overwritten.
 PARTIAL, PLAIN = f"{LOG}.sealing", f"{LOG}.plain"
@@ -85,6 +87,8 @@ def seal_store(folder: Path, source: str, *, progress: Progress = no_progress) -
         else:
             _replace_log(folder, source, progress)
         _finish(folder)
+        with closing(Seal(open_keys(folder, source))) as seal:
+            seal_segments(folder / SERVED, seal)
         return end
     finally:
         lock.release()
@@ -120,7 +124,7 @@ def _write_sealed(plain: Tables, path: Path, progress: Progress) -> None:
                 [c if r[1] == Erased() else next(rows) for c, r in zip(coded, records, strict=True)]
             )
             progress(block[-1][0] + 1, plain.end, "seal the log")
-        sealed.count_erasures(plain.erasures)
+        sealed.count_erasures(plain.erasures, plain.forgotten_rows())
         for marker, end in plain.markers():
             sealed.mark(marker, end)
     with path.open("rb") as file:

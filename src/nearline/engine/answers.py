@@ -152,7 +152,8 @@ class ListMethods(TrackingMethods):
         `next` of the list is the `cursor` of its next page.
         """
         asked = make_options(SimilarOptions, k=k, **options)
-        found = similar(item_id, asked, self._view(), self.config.similar_users)
+        least = max(self.config.similar_users, self.least_people)
+        found = similar(item_id, asked, self._view(), least)
         return found.titled(self.title)
 
     def rank(self, user_id: str, item_ids: Sequence[str], **options: Any) -> ScoredList:

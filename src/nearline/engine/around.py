@@ -73,7 +73,8 @@ class AroundMethods(Engine):
 
     def _counted(self, request: CountedRequest, *, trending: bool) -> TitledList:
         caption = "Trending items" if trending else "Popular items"
-        return TitledList(counted(request, self._view(), trending=trending), caption, self.title)
+        lines = counted(request, self._view(), trending=trending, least_users=self.least_people)
+        return TitledList(lines, caption, self.title)
 
     def audience(self, item_id: str, k: int = 10, **options: Any) -> list[ScoredUser]:
         """Return the users who would like an item most, by the score that `rank` gives it.
@@ -81,7 +82,8 @@ class AroundMethods(Engine):
         `options`: other fields of `nearline.schema.questions.AudienceRequest`, such as `filter`.
         """
         request = make_options(AudienceRequest, k=k, **options)
-        return audience(item_id, request, self._view(), self.config.similar_users)
+        least = max(self.config.similar_users, self.least_people)
+        return audience(item_id, request, self._view(), least)
 
     def trend(self, item_id: str, days: int = 30) -> ItemTrend:
         """Return the number of events on an item in each of the last `days` (1 to 366), in UTC.

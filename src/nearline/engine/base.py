@@ -41,6 +41,10 @@ from nearline.state import State
 PERIOD_SECONDS = 60.0
 
 
+# `Config.least_people` of a sealed store.
+SEALED_LEAST_PEOPLE = 20
+
+
 class Engine(EngineStatus):
     """An open recommender: its deployment, its jobs and its clock."""
 
@@ -72,7 +76,9 @@ class Engine(EngineStatus):
         recurring = (self._checkpoints, self._merging, self._embedding, self._retention)
         self._impressions = Impressions(self._log_and_state)
         self._recent = RecentLists()
-        self.served = ServedLog(self.path, config.served_days, clock, writable=writable)
+        self.served = ServedLog(
+            self.path, config.served_days, clock, writable=writable, seal=parts.log.seal
+        )
         self._periodic = Periodic(self._every_minute, PERIOD_SECONDS)
         self._sampled: SampledEvents | None = None
         self._sampled_of: State | None = None
@@ -135,6 +141,13 @@ class Engine(EngineStatus):
 
     def _every_minute(self) -> None:
         """Do what is repeated while the recommender is open; groups of methods extend it."""
+
+    @property
+    def least_people(self) -> int:
+        """Minimum number of users of an item that lists about all users show; see `Config`."""
+        if self.config.least_people is not None:
+            return self.config.least_people
+        return 0 if self._current.open().log.seal is None else SEALED_LEAST_PEOPLE
 
     def title(self, item_id: str) -> str:
         """Return the title of an item; empty if it has none."""

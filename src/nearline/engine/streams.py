@@ -173,6 +173,7 @@ class StreamMethods(Engine):
                 messages=done.messages + len(waiting),
                 events=done.events + appended.accepted,
                 duplicates=done.duplicates + appended.duplicates,
+                forgotten=done.forgotten + appended.forgotten,
                 skipped=done.skipped + skipped,
                 quarantined=done.quarantined + len(waiting) - len(over),
             )

@@ -98,7 +98,7 @@ class UserMethods(ImpressionMethods):
         self._forget_impressions(check_id(user_id, "user_id"))
         lists = self.served.begin_erasure(user_id)
         try:
-            erased = self._current.erased(lambda log: log.erase(user_id))
+            erased = self._current.erased(lambda log: log.erase(user_id, self._clock()))
             erased = self._quarantine.after_forgetting(user_id, erased)
         except BaseException:
             self.served.end_erasure(user_id)

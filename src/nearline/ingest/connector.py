@@ -48,6 +48,8 @@ class Ingested:
         Messages that were read: each is stored, skipped, or quarantined.
     events, duplicates : int
         Events that were stored, and those that were in the log already.
+    forgotten : int
+        Events that were not stored, since their user was erased after them.
     skipped, quarantined : int
         Messages that are of no interest, and those that are no events.
     positions : dict of str to int
@@ -62,6 +64,7 @@ class Ingested:
     messages: int = 0
     events: int = 0
     duplicates: int = 0
+    forgotten: int = 0
     skipped: int = 0
     quarantined: int = 0
     positions: dict[str, int] = field(default_factory=dict)
@@ -237,6 +240,7 @@ class Connector:
         if appended is not None:
             self.done.events += appended.accepted - 1
             self.done.duplicates += appended.duplicates
+            self.done.forgotten += appended.forgotten
 
     def _until_stored(self, store: Callable[[], Any]) -> Any:
         """Call `store` until it succeeds; once the connector is stopped, raise its error."""

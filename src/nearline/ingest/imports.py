@@ -75,15 +75,18 @@ def import_interactions(
     known = rows - table.num_rows
     # One block is prepared while another is written.
     waiting: deque[tuple[int, Future[Appended]]] = deque()
-    done = 0
+    done = forgotten = 0
     for block in to_events(table, distinct="event_id" not in table.column_names):
         waiting.append((len(block), log.append(block)))
         if len(waiting) > 1:
-            done, known = _settle(waiting, done, known)
+            done, known, forgotten = _settle(waiting, done, known, forgotten)
             progress(done, table.num_rows, "events")
     while waiting:
-        done, known = _settle(waiting, done, known)
+        done, known, forgotten = _settle(waiting, done, known, forgotten)
         progress(done, table.num_rows, "events")
+    if forgotten:
+        dropped = (*report.dropped, Dropped("the user was erased after the event", forgotten, ""))
+        report = replace(report, dropped=dropped, rows_kept=report.rows_kept - forgotten)
     return replace(report, known=known)
 
 
@@ -198,8 +201,9 @@ def import_users(
 
 
 def _settle(
-    waiting: "deque[tuple[int, Future[Appended]]]", done: int, known: int
-) -> tuple[int, int]:
-    """Wait for the first append; add its records to `done` and its duplicates to `known`."""
+    waiting: "deque[tuple[int, Future[Appended]]]", done: int, known: int, forgotten: int
+) -> tuple[int, int, int]:
+    """Wait for the first append; add its records, its duplicates and what it left out."""
     size, future = waiting.popleft()
-    return done + size, known + future.result().duplicates
+    appended = future.result()
+    return done + size, known + appended.duplicates, forgotten + appended.forgotten

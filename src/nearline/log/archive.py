@@ -16,7 +16,7 @@ from pyarrow import parquet
 
 from nearline.common.progress import Progress, no_progress
 from nearline.errors import Damaged, InvalidInput
-from nearline.log.base import ReadOnlyLog
+from nearline.log.base import ForgottenRows, ReadOnlyLog
 from nearline.log.codec import Coded, decode, encode, keys_of, kind_of
 from nearline.schema import Erased, Event, Record
 
@@ -52,11 +52,14 @@ class ArchiveManifest(Struct, frozen=True, kw_only=True):
         End and number of erasures of the log when the archive was last written.
     parts : list of str
         Names of the files, in order.
+    forgotten : ForgottenRows
+        Hashes of erased users.
     """
 
     end: int = 0
     erasures: int = 0
     parts: list[str] = []
+    forgotten: ForgottenRows = ForgottenRows()
 
 
 class Archived(Struct, frozen=True, kw_only=True):
@@ -92,9 +95,15 @@ def archive_log(
     Raises
     ------
     InvalidInput
-        The folder is not empty and no archive, or the log ends before the archive.
+        The folder is not empty and no archive, the log ends before the archive, or it is sealed.
     """
-    manifest = _manifest_of(folder)
+    if log.seal is not None:
+        raise InvalidInput(
+            "the store is sealed, and an archive is not: erased users would remain readable in "
+            "copies of it; use nearline backup",
+            field="folder",
+        )
+    manifest = manifest_of(folder)
     if log.end < manifest.end or log.erasures < manifest.erasures:
         raise InvalidInput(
             f"the archive {folder} has {manifest.end:,} records and {manifest.erasures} erasures, "
@@ -113,7 +122,10 @@ def archive_log(
         parts.append(name)
         start = stop
         progress(start - first, log.end - first, "archive")
-    _write_manifest(folder, ArchiveManifest(end=log.end, erasures=log.erasures, parts=parts))
+    manifest = ArchiveManifest(
+        end=log.end, erasures=log.erasures, parts=parts, forgotten=log.forgotten
+    )
+    _write_manifest(folder, manifest)
     for name in set(old) - set(parts):
         (folder / name).unlink(missing_ok=True)
     return Archived(records=log.end - first, end=log.end, parts=len(parts), rewritten=rewritten)
@@ -126,7 +138,7 @@ def is_archive(folder: Path) -> bool:
 
 def archived_rows(folder: Path, until: int | None = None) -> Iterator[Coded]:
     """Yield the rows of an archive in order, up to the offset `until`."""
-    manifest, place = _manifest_of(folder), 0
+    manifest, place = manifest_of(folder), 0
     stop = manifest.end if until is None else min(until, manifest.end)
     for name in manifest.parts:
         try:
@@ -145,12 +157,6 @@ def archived_rows(folder: Path, until: int | None = None) -> Iterator[Coded]:
             )
 
 
-def archive_end(folder: Path) -> tuple[int, int]:
-    """Return the end and the number of erasures of an archive."""
-    manifest = _manifest_of(folder)
-    return manifest.end, manifest.erasures
-
-
 def coded_again(offset: int, payload: bytes) -> Coded:
     """Return a payload with its keys; a tombstone has none."""
     if payload[:1] == TOMBSTONE:
@@ -158,7 +164,8 @@ def coded_again(offset: int, payload: bytes) -> Coded:
     return Coded(payload, *keys_of(decode(offset, payload)))
 
 
-def _manifest_of(folder: Path) -> ArchiveManifest:
+def manifest_of(folder: Path) -> ArchiveManifest:
+    """Return the contents of an archive; an empty one is made in a new folder."""
     path = folder / MANIFEST
     try:
         return msgspec.json.decode(path.read_bytes(), type=ArchiveManifest)

@@ -22,7 +22,25 @@ OnCommit = Callable[[Sequence[tuple[int, Record]]], None]
 OnErase = Callable[[str, Sequence[tuple[int, UserRecord]]], None]
 
 
-class Appended(Struct, frozen=True):
+class ForgottenRows(Struct, frozen=True):
+    """The set as it is stored and copied.
+
+    Attributes
+    ----------
+    secret : bytes
+        Key of the hashes; empty if nobody was erased.
+    users : list of (bytes, float)
+        Hash of each user, and the time of the erasure in Unix seconds, oldest first.
+    events : list of bytes
+        Hashes of the IDs of erased events, oldest first.
+    """
+
+    secret: bytes = b""
+    users: list[tuple[bytes, float]] = []
+    events: list[bytes] = []
+
+
+class Appended(Struct, frozen=True, omit_defaults=True):
     """Result of an append.
 
     Attributes
@@ -32,11 +50,15 @@ class Appended(Struct, frozen=True):
         already in the log.
     offset : int
         End of the log after the append: all its records have smaller offsets.
+    forgotten : int
+        Number of events that were not stored, since their user was erased after them; see
+        `nearline.log.forgotten`.
     """
 
     accepted: int
     duplicates: int
     offset: int
+    forgotten: int = 0
 
 
 # Number of records in a block of a replay: enough to amortise a call, with little memory.
@@ -89,6 +111,11 @@ class ReadOnlyLog(Readable, Protocol):
         """Number of erasures when the log was opened."""
         ...
 
+    @property
+    def forgotten(self) -> ForgottenRows:
+        """Hashes of erased users, which a copy of the log needs."""
+        ...
+
     def copy_to(self, path: Path) -> None:
         """Write a copy of the log to a new SQLite file; it may contain later records, too."""
         ...
@@ -108,8 +135,11 @@ class Log(Readable, Protocol):
     Offsets begin at 0, increase by 1 with each record, and are not used again.
     """
 
-    def append(self, records: Sequence[Appendable]) -> Future[Appended]:
-        """Queue records to be stored atomically; the future is resolved when they are durable."""
+    def append(self, records: Sequence[Appendable], *, readmit: bool = False) -> Future[Appended]:
+        """Queue records to be stored atomically; the future is resolved when they are durable.
+
+        Events of users who were erased after them are left out, unless `readmit` is true.
+        """
         ...
 
     def known(self, event_ids: Sequence[str]) -> list[bool]:
@@ -131,8 +161,12 @@ class Log(Readable, Protocol):
         """Return all records that name a user with their offsets, in order."""
         ...
 
-    def erase(self, user_id: str) -> Future[int]:
-        """Replace all records that name a user by tombstones; the future returns their number."""
+    def erase(self, user_id: str, at: float | None = None) -> Future[int]:
+        """Replace all records that name a user by tombstones; the future returns their number.
+
+        `at` is the time of the erasure in Unix seconds: older events of the user, and those with
+        the ID of an erased event, are not stored again. None remembers nothing.
+        """
         ...
 
     def erase_event(self, event_id: str) -> Future[int]:

@@ -14,12 +14,16 @@ from nearline.schema.retention import Cutoffs
 
 @dataclass(frozen=True)
 class AppendJob:
-    """Job that stores records atomically; `coded` contains their encoded forms."""
+    """Job that stores records atomically; `coded` contains their encoded forms.
+
+    `readmit` stores events of users who were erased after them, too.
+    """
 
     records: Sequence[Appendable]
     coded: Sequence[Coded]
     future: "Future[Appended]" = field(default_factory=Future)
     joins: bool = True
+    readmit: bool = False
 
     @property
     def size(self) -> int:
@@ -72,7 +76,8 @@ class Known(NamedTuple):
 class EraseJob:
     """A user to erase, one event of a user, or events that are expired.
 
-    `known` contains records of the user, which the writer then need not read.
+    `known` contains records of the user, which the writer then need not read. `at` is the time of
+    the erasure, in Unix seconds; None if it is not to be remembered.
     """
 
     user_id: str
@@ -83,6 +88,7 @@ class EraseJob:
     size: int = 1
     bytes: int = 0
     joins: bool = False
+    at: float | None = None
 
 
 class Left(NamedTuple):

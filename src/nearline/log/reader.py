@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from nearline.errors import DataNotFound
+from nearline.log.base import ForgottenRows
 from nearline.log.burials import payloads_of, without_erased
 from nearline.log.codec import decode
 from nearline.log.tables import LARGE_BLOCK, Tables
@@ -45,6 +46,11 @@ class LogReader:
     def erasures(self) -> int:
         """Number of erasures when the log was opened."""
         return self._erasures
+
+    @property
+    def forgotten(self) -> ForgottenRows:
+        """Hashes of erased users, which a copy of the log needs."""
+        return self._tables.forgotten_rows()
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
         """Yield (offset, record), `Erased` included, for offsets from `start` to ``stop - 1``."""

@@ -64,11 +64,13 @@ class SQLiteLog(OpenedLog):
             raise
         self._writer = Writer(self._tables, queue_bytes)
 
-    def append(self, records: Sequence[Appendable]) -> "Future[Appended]":
+    def append(self, records: Sequence[Appendable], *, readmit: bool = False) -> "Future[Appended]":
         """Queue records to be stored atomically; the future is resolved when they are durable.
 
         An `EventBlock` is stored like a list of the same events, but about ten times as fast. It is
         committed separately, and the listener receives a `StoredBlock`.
+
+        Events of users who were erased after them are left out, unless `readmit` is true.
 
         The method waits while the queue is full. If the disk rejects the write, the future raises
         `StorageFailed`; then none of the records is stored, and the log can still be used.
@@ -88,19 +90,20 @@ class SQLiteLog(OpenedLog):
             self._writer.submit(block)
             return block.future
         coded = [encode(record, position) for position, record in enumerate(records)]
-        job = AppendJob(tuple(records), coded)
+        job = AppendJob(tuple(records), coded, readmit=readmit)
         self._writer.submit(job)
         return job.future
 
-    def erase(self, user_id: str) -> "Future[int]":
+    def erase(self, user_id: str, at: float | None = None) -> "Future[int]":
         """Replace all records that name a user by tombstones; the future returns their number.
 
         When the future is resolved, no file of the log contains the bytes of these. An erasure
         takes a look-up, a write per record and a checkpoint of the write-ahead log. Many are
         overwritten in pieces, between other writes; readers see none of them from the first
         commit on. If the process ends in between, the rest is overwritten when the log is opened
-        again. Records that are appended after this call are stored. The `event_id` of an
-        erased event can be stored again. If the disk rejects a write, the future raises
+        again. Records that are appended after this call are stored, except events before the time
+        `at` (Unix seconds) and those with the `event_id` of an erased event; without `at`, all of
+        them. If the disk rejects a write, the future raises
         `StorageFailed`, and the user must be erased again.
 
         Raises
@@ -112,7 +115,7 @@ class SQLiteLog(OpenedLog):
         """
         check_id(user_id, "user_id")
         self._check_process()
-        return self._erase(EraseJob(user_id))
+        return self._erase(EraseJob(user_id, at=at))
 
     def erase_event(self, event_id: str) -> "Future[int]":
         """Replace the event with this ID by a tombstone; the future returns 1, or 0 without it.

@@ -5,21 +5,25 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Lock
 from typing import cast
-from urllib.parse import quote
 
 import apsw
 import numpy as np
 from numpy.typing import NDArray
 
 from nearline.errors import Closed, Damaged, InvalidInput, StorageFailed
+from nearline.log.base import ForgottenRows
 from nearline.log.block_codec import CodedBlock
 from nearline.log.burials import Marker
 from nearline.log.codec import Coded
 from nearline.log.convert_index import FORMAT, convert
+from nearline.log.forgotten import ForgottenUsers
+from nearline.log.forgotten_table import new_secret, store_erasure, store_rows, stored_rows
 from nearline.log.lock import check_folder
 from nearline.log.payload_seal import PayloadSeal
+from nearline.log.read_connection import connect_to_read
 from nearline.log.run_index import SCHEMA, Pair, RunIndex
 from nearline.log.runs import Buried
+from nearline.schema import UserRecord
 from nearline.sealing import Seal, unlocked_beside
 from nearline.sealing.seal import number_of
 
@@ -73,14 +77,15 @@ _MARKERS = "SELECT name, value FROM meta"
 class Tables:
     """Tables of a log in a file, or in memory if `path` is None.
 
-    One thread writes; any thread may read. Each read of a file uses its own connection, so that
-    readers and the writer do not wait for each other. A log in memory has only one connection, and
-    `_guard` prevents reads during transactions.
+    One thread writes; any thread may read. Each read of a file uses its own connection and waits
+    for no other. A log in memory has only one, and `_guard` prevents reads during transactions.
 
     Attributes
     ----------
     sealed : int
         Number of the keys with which the payloads are sealed; 0 if they are not.
+    forgotten : ForgottenUsers
+        Users who were erased; only of a log that is written.
     hidden : dict of bytes to int
         Digests of the users that are being erased, see `burials`; their events before the offset
         are hidden from readers. The dictionary is replaced, not changed.
@@ -99,6 +104,7 @@ class Tables:
         self._path, self._read_only = path, read_only
         self._guard = Lock()
         self.hidden: Mapping[bytes, int] = {}
+        self.forgotten = ForgottenUsers(ForgottenRows())
         with self._explained():
             self._db = _connect(path, read_only=read_only)
             try:
@@ -183,16 +189,33 @@ class Tables:
             self._index.bury(events)
         self.erasures += erasures
 
-    def count_erasures(self, erasures: int) -> None:
-        """Set the number of erasures of a log that is written from another one."""
+    def count_erasures(self, erasures: int, forgotten: ForgottenRows) -> None:
+        """Set the erasures of a log that is written from another one, and the erased users."""
         with self._transaction():
             self._db.execute("UPDATE meta SET value = ? WHERE name = 'erasures'", (erasures,))
+            store_rows(self._db, self.seal, forgotten)
         self.erasures = erasures
 
     def stored_erasures(self) -> int:
         """Return the number of erasures in the file, which another process may have changed."""
         with self._explained(), self._guard:
             return self._number("SELECT value FROM meta WHERE name = 'erasures'")
+
+    def forgotten_rows(self) -> ForgottenRows:
+        """Return the hashes of erased users."""
+        with self._explained(), self._guard:
+            return stored_rows(self._db, self.seal)
+
+    def forget(self, user_id: str, at: float, records: Sequence[tuple[int, UserRecord]]) -> None:
+        """Remember that a user with some records was erased at a time, durably."""
+        rows = ForgottenRows() if self.forgotten.secret else ForgottenRows(new_secret())
+        forgotten = ForgottenUsers(rows) if rows.secret else self.forgotten
+        with self._transaction():
+            store_rows(self._db, self.seal, rows)
+            erasure = forgotten.erasure(user_id, at, [record for _, record in records])
+            store_erasure(self._db, erasure)
+        forgotten.add(erasure)
+        self.forgotten = forgotten
 
     def markers(self) -> list[tuple[Marker, int]]:
         """Return all markers, and the offset before which each hides events."""
@@ -230,12 +253,8 @@ class Tables:
         """Yield lists of `size` (offset, payload) for the offsets from `start` to ``stop - 1``.
 
         Each list is read in a separate transaction, so that the write-ahead file can be emptied
-        even if a reader is slow.
-
-        Raises
-        ------
-        Damaged
-            An offset is missing, or a payload is not binary.
+        even if a reader is slow. An offset that is missing and a payload that is not binary raise
+        `Damaged`.
         """
         size = size or READ_BLOCK
         with self._explained():
@@ -312,6 +331,7 @@ class Tables:
             _ = self.seal  # a wrong master key is an error now, not at the first read
         self.hidden = {marker.digest: end for marker, end in self.markers()}
         if not self._read_only:
+            self.forgotten = ForgottenUsers(stored_rows(self._db, self.seal))
             folder = None if self._path is None else runs_of(self._path)
             if 0 < version < VERSION:
                 convert(self._db, folder, self.end, version)
@@ -372,29 +392,9 @@ def _connect(path: Path | None, *, read_only: bool = False) -> apsw.Connection:
     if path is None:
         return apsw.Connection(":memory:")
     if read_only:
-        return _connect_to_read(path)
+        return connect_to_read(path, BUSY_MS)
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
     db.set_busy_timeout(BUSY_MS)
     for name, value in SETTINGS.items():
         db.pragma(name, value)
-    return db
-
-
-def _connect_to_read(path: Path) -> apsw.Connection:
-    """Open a connection for reading, also in a folder in which no file can be created.
-
-    There, SQLite cannot create the index of the write-ahead file. Without a write-ahead file, all
-    records are in the log file itself, which is then read alone.
-    """
-    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    try:
-        db.set_busy_timeout(BUSY_MS)
-        db.pragma("schema_version")
-    except (apsw.CantOpenError, apsw.IOError, apsw.FullError, apsw.ReadOnlyError):
-        db.close()
-        written = path.with_name(f"{path.name}-wal")
-        if written.exists() and written.stat().st_size:
-            raise
-        flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-        return apsw.Connection(f"file:{quote(str(path))}?immutable=1", flags=flags)
     return db

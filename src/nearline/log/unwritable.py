@@ -41,14 +41,14 @@ class UnwritableLog(LogReader):
         """Return 0, as no record is ever queued."""
         return 0
 
-    def append(self, records: Sequence[Appendable]) -> "Future[Appended]":
+    def append(self, records: Sequence[Appendable], *, readmit: bool = False) -> "Future[Appended]":
         """Refuse records."""
-        del records
+        del records, readmit
         raise self._refusal()
 
-    def erase(self, user_id: str) -> "Future[int]":
+    def erase(self, user_id: str, at: float | None = None) -> "Future[int]":
         """Refuse an erasure."""
-        del user_id
+        del user_id, at
         raise self._refusal()
 
     def erase_event(self, event_id: str) -> "Future[int]":

@@ -24,7 +24,7 @@ from nearline.log.queue import JobQueue
 from nearline.log.sealed_rows import destroying, sealed_block, sealed_rows
 from nearline.log.tables import Tables
 from nearline.log.user_records import marked_records, split, user_records
-from nearline.schema import Record, StoredBlock, UserRecord
+from nearline.schema import EventBlock, Record, StoredBlock, UserRecord
 
 GROUP_RECORDS = 10_000
 QUEUED_RECORDS = 100_000
@@ -176,12 +176,16 @@ class Writer:
         rows: list[Coded] = []
         stored: list[tuple[int, Appendable]] = []
         answers: list[Appended] = []
+        forgotten = self._tables.forgotten or None
         for job in group:
-            before = len(rows)
+            before, ignored = len(rows), 0
             for record, code in zip(job.records, job.coded, strict=True):
+                if code.event_key is not None and code.event_key in known:
+                    continue
+                if forgotten is not None and not job.readmit and forgotten.covers(record):
+                    ignored += 1
+                    continue
                 if code.event_key is not None:
-                    if code.event_key in known:
-                        continue
                     known.add(code.event_key)
                 stored.append((end + len(rows), record))
                 rows.append(code)
@@ -189,8 +193,9 @@ class Writer:
             answers.append(
                 Appended(
                     accepted=accepted,
-                    duplicates=len(job.records) - accepted,
+                    duplicates=len(job.records) - accepted - ignored,
                     offset=end + len(rows),
+                    forgotten=ignored,
                 )
             )
         if rows:
@@ -201,14 +206,27 @@ class Writer:
         """Store the new events of a block; return them with offsets, and the result of the job."""
         block, coded, start = job.block, job.coded, self._tables.end
         fresh = self._fresh(coded)
+        kept = self._kept(block, coded, fresh)
+        forgotten, fresh = len(fresh) - len(kept), kept
         if len(fresh) < len(block):
             block, coded = block.take(fresh), coded.take(fresh)
         if len(block):
             self._tables.insert_block(sealed_block(self._tables.seal, coded, block))
         answer = Appended(
-            accepted=len(block), duplicates=len(job.block) - len(block), offset=self._tables.end
+            accepted=len(block),
+            duplicates=len(job.block) - len(block) - forgotten,
+            offset=self._tables.end,
+            forgotten=forgotten,
         )
         return StoredBlock(start, block), answer
+
+    def _kept(
+        self, block: EventBlock, coded: CodedBlock, rows: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Return those of the positions `rows` whose user was not erased after the event."""
+        if not self._tables.forgotten:
+            return rows
+        return rows[~self._tables.forgotten.covered(block, coded)[rows]]
 
     def _fresh(self, coded: CodedBlock) -> NDArray[np.int64]:
         """Return the positions of events that are not duplicates, ascending: int64 [n]."""
@@ -233,6 +251,8 @@ class Writer:
             future = destroying(self._tables, job)
             known = self._records_of(job)
             events, kept = split(known, job)
+            if job.at is not None:
+                self._tables.forget(job.user_id, job.at, events)
             marker, end = Marker.of(job.user_id), self._tables.end
             marked = len(events) > PIECE
             if marked:

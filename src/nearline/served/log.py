@@ -13,6 +13,7 @@ from shutil import copyfile
 from threading import Event, Lock, RLock, Thread
 from typing import Any
 
+from nearline.sealing import Seal
 from nearline.served.rows import ItemsSeen, Served, Timed, timed
 from nearline.served.segments import (
     FOLDER,
@@ -44,6 +45,8 @@ class ServedLog:
         Returns the time in Unix seconds.
     writable : bool
         Whether the folder can be written; otherwise entries are kept in memory only.
+    seal : Seal or None
+        Seal of the store; entries on disk are then sealed for their users.
 
     Attributes
     ----------
@@ -58,16 +61,17 @@ class ServedLog:
         clock: Callable[[], float],
         *,
         writable: bool = True,
+        seal: Seal | None = None,
     ) -> None:
         self.folder = None if store is None else store / FOLDER
         self.dropped = 0
-        self._days, self._clock = days, clock
+        self._days, self._clock, self._seal = days, clock, seal
         # Entries and times in turn. Pairs would be containers that wait for the garbage collector,
         # whose runs would cost the reads more than all else here.
         self._new: deque[Served | ItemsSeen | float] = deque()
         self._ring: deque[Timed] = deque(maxlen=RING)
         keeps = self.folder is not None and writable
-        self._writer = SegmentWriter(self.folder, days) if keeps and self.folder else None
+        self._writer = SegmentWriter(self.folder, days, seal) if keeps and self.folder else None
         self._erasing: set[str] = set()
         self._writing = RLock()
         self._starting = Lock()
@@ -96,7 +100,7 @@ class ServedLog:
         """Yield all entries from a time on (Unix seconds), including those not written yet."""
         self.flush()
         if self.folder is not None:
-            yield from read_segments(self.folder, since)
+            yield from read_segments(self.folder, since, self._seal)
         with self._writing:
             kept = list(self._ring)
         yield from (timed(entry, time) for entry, time in kept if time >= since)
@@ -104,7 +108,7 @@ class ServedLog:
     def of_user(self, user_id: str) -> list[Served | ItemsSeen]:
         """Return all entries of a user, oldest first within a segment."""
         self.flush()
-        found = [] if self.folder is None else list(entries_of(self.folder, user_id))
+        found = [] if self.folder is None else list(entries_of(self.folder, user_id, self._seal))
         with self._writing:
             kept = list(self._ring)
         theirs = (timed(entry, time) for entry, time in kept if entry.user_id == user_id)
@@ -137,7 +141,7 @@ class ServedLog:
                 self._ring = deque(kept, maxlen=RING)
                 return count
             self._writer.close()
-            return 0 if self.folder is None else erase_from(self.folder, user_id)
+            return 0 if self.folder is None else erase_from(self.folder, user_id, self._seal)
 
     def end_erasure(self, user_id: str) -> None:
         """Drop what was added meanwhile; from now on, entries of the user are kept again."""

@@ -1,9 +1,11 @@
 """Entries of the served log, and their form in a file.
 
 An entry is one line: the CRC-32 of its JSON as eight hexadecimal digits, a space, the JSON and a
-line feed. A line that was torn by a crash has no line feed or a wrong checksum, and is skipped.
+line feed. A line that was torn by a crash has no line feed or a wrong checksum, and is skipped. In
+a sealed store, the JSON is sealed for the user of the entry and written in base64.
 """
 
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from zlib import crc32
 
@@ -11,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from nearline.schema.records import Scalar
+from nearline.sealing import Seal
 
 _CHECK_CHARS = 9
 
@@ -107,18 +110,26 @@ def timed(entry: Served | ItemsSeen, time: float) -> Served | ItemsSeen:
     return entry if entry.timestamp == time else msgspec.structs.replace(entry, timestamp=time)
 
 
-def encode_entry(entry: Entry) -> bytes:
-    """Return the line of an entry."""
+def encode_entry(entry: Entry, seal: Seal | None = None) -> bytes:
+    """Return the line of an entry, sealed for its user if there is a seal."""
     body = _encoder.encode(entry)
+    if seal is not None:
+        owner = None if isinstance(entry, ServedAgain) else entry.user_id
+        body = b64encode(seal.payloads([owner], [body])[0])
     return b"%08x %b\n" % (crc32(body), body)
 
 
-def decode_entries(data: bytes) -> Iterator[tuple[Entry, bytes]]:
-    """Yield the entries of a file with their lines; damaged lines are skipped."""
+def decode_entries(data: bytes, seal: Seal | None = None) -> Iterator[tuple[Entry, bytes]]:
+    """Yield the entries of a file with their lines.
+
+    Damaged lines are skipped, as are those of users whose keys were destroyed.
+    """
     for line in data.splitlines(keepends=True):
         body = line[_CHECK_CHARS:-1]
         if line[-1:] != b"\n" or line[:_CHECK_CHARS] != b"%08x " % crc32(body):
             continue
+        if seal is not None and body[:1] != b"{":
+            body = seal.opened(b64decode(body))
         try:
             yield _decoder.decode(body), line
         except msgspec.MsgspecError:  # an entry of a later version

@@ -12,6 +12,7 @@ from secrets import token_hex
 import msgspec
 
 from nearline.schema import DAY
+from nearline.sealing import Seal
 from nearline.served.rows import (
     ItemsSeen,
     Served,
@@ -39,10 +40,12 @@ class SegmentWriter:
         Created with the first entry.
     days : float
         Days after which segments are removed.
+    seal : Seal or None
+        Seal of the entries.
     """
 
-    def __init__(self, folder: Path, days: float) -> None:
-        self._folder, self._days = folder, days
+    def __init__(self, folder: Path, days: float, seal: Seal | None = None) -> None:
+        self._folder, self._days, self._seal = folder, days, seal
         self._file: int | None = None
         self._size, self._start = 0, 0.0
         self._known: set[str] = set()
@@ -67,9 +70,10 @@ class SegmentWriter:
                     again.setdefault(name, []).append(time)
                     continue
                 known.add(name)
-            lines.append(encode_entry(timed(entry, time)))
+            lines.append(encode_entry(timed(entry, time), self._seal))
         for name, times in again.items():
-            lines.append(encode_entry(ServedAgain(recommendation_id=name, times=tuple(times))))
+            repeated = ServedAgain(recommendation_id=name, times=tuple(times))
+            lines.append(encode_entry(repeated, self._seal))
         data = b"".join(lines)
         file = self._file
         if file is None:
@@ -101,7 +105,9 @@ def segments_of(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []
 
 
-def read_segments(folder: Path, since: float = 0.0) -> Iterator[Served | ItemsSeen]:
+def read_segments(
+    folder: Path, since: float = 0.0, seal: Seal | None = None
+) -> Iterator[Served | ItemsSeen]:
     """Yield the lists that were served from a time on (Unix seconds), and what was seen of them.
 
     A list that was served several times is yielded for each time.
@@ -113,25 +119,30 @@ def read_segments(folder: Path, since: float = 0.0) -> Iterator[Served | ItemsSe
             data = path.read_bytes()
         except FileNotFoundError:
             continue  # removed meanwhile, because it is too old
-        yield from entries_since(data, since)
+        yield from entries_since(data, since, seal)
 
 
-def entries_of(folder: Path, user_id: str) -> Iterator[Served | ItemsSeen]:
-    """Yield the entries of a user. Only segments in which the ID occurs are decoded."""
+def entries_of(
+    folder: Path, user_id: str, seal: Seal | None = None
+) -> Iterator[Served | ItemsSeen]:
+    """Yield the entries of a user. Only segments in which the ID occurs, or sealed, are decoded."""
     named = msgspec.json.encode(user_id)
     for path in segments_of(folder):
         try:
             data = path.read_bytes()
         except FileNotFoundError:
             continue  # removed meanwhile, because it is too old
-        if named in data:
-            yield from (entry for entry in entries_since(data, 0.0) if entry.user_id == user_id)
+        if named in data or seal is not None:
+            found = entries_since(data, 0.0, seal)
+            yield from (entry for entry in found if entry.user_id == user_id)
 
 
-def entries_since(data: bytes, since: float) -> Iterator[Served | ItemsSeen]:
+def entries_since(
+    data: bytes, since: float, seal: Seal | None = None
+) -> Iterator[Served | ItemsSeen]:
     """Yield the entries of one segment from a time on."""
     lists: dict[str, Served] = {}
-    for entry, _ in decode_entries(data):
+    for entry, _ in decode_entries(data, seal):
         if isinstance(entry, ServedAgain):
             first = lists.get(entry.recommendation_id)
             if first is not None:
@@ -145,7 +156,7 @@ def entries_since(data: bytes, since: float) -> Iterator[Served | ItemsSeen]:
             yield entry
 
 
-def erase_from(folder: Path, user_id: str) -> int:
+def erase_from(folder: Path, user_id: str, seal: Seal | None = None) -> int:
     """Remove all entries of a user from all segments; return their number.
 
     A segment is replaced atomically by one without them. No segment may be open for writing.
@@ -154,10 +165,10 @@ def erase_from(folder: Path, user_id: str) -> int:
     erased = 0
     for path in segments_of(folder):
         data = path.read_bytes()
-        if named not in data:
+        if named not in data and seal is None:
             continue
         gone, kept, count = set[str](), list[bytes](), 0
-        for entry, line in decode_entries(data):
+        for entry, line in decode_entries(data, seal):
             if isinstance(entry, ServedAgain):
                 drop = entry.recommendation_id in gone
             else:
@@ -172,17 +183,41 @@ def erase_from(folder: Path, user_id: str) -> int:
             continue
         erased += count
         if kept:
-            partial = path.with_name(f".{path.name}.tmp")
-            with partial.open("wb") as file:
-                file.write(b"".join(kept))
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
+            _replace(path, b"".join(kept))
         else:
             path.unlink()
     if erased:
         _sync_folder(folder)
     return erased
+
+
+def seal_segments(folder: Path, seal: Seal) -> None:
+    """Seal the entries of all segments that are not sealed yet, and overwrite the plain ones."""
+    for path in segments_of(folder):
+        data = path.read_bytes()
+        if b' {"' not in data:
+            continue
+        lines = [
+            encode_entry(entry, seal) if b" {" in line else line
+            for entry, line in decode_entries(data, seal)
+        ]
+        with path.open("r+b") as plain:
+            _replace(path, b"".join(lines))
+            plain.write(bytes(len(data)))
+            plain.flush()
+            os.fsync(plain.fileno())
+    if folder.is_dir():
+        _sync_folder(folder)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Replace a file atomically."""
+    partial = path.with_name(f".{path.name}.tmp")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
 
 
 def remove_old(folder: Path, before: float) -> None:

@@ -44,6 +44,7 @@ from nearline.server.worker_metrics import Workers
 from nearline.trust.audit import AuditLine, AuditLog
 from nearline.trust.keyring import Keyring
 from nearline.trust.keys import KeyStore
+from nearline.trust.pseudonyms import Pseudonyms
 
 
 def create_app(
@@ -144,11 +145,20 @@ def create_app(
         context,
         api_key=api_key,
         keyring=keyring,
+        pseudonyms=_pseudonyms(security, keys),
         allowed_hosts=allowed_hosts,
         log=log,
         new_request_id=new_request_id or unique_ids(),
     )
     return gateway
+
+
+def _pseudonyms(security: Security, folder: Path | None) -> Pseudonyms | None:
+    if not security.pseudonyms:
+        return None
+    if folder is None:
+        raise InvalidInput("pseudonyms need a folder for their key; give keys, such as the store's")
+    return Pseudonyms(folder)
 
 
 def _audit_log(keys: Path | None, clock: Callable[[], float]) -> AuditLog:

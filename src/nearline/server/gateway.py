@@ -11,6 +11,7 @@ from nearline.server.context import AppContext
 from nearline.server.logs import JsonLog
 from nearline.server.middleware.stack import middleware_stack
 from nearline.trust.keyring import Keyring
+from nearline.trust.pseudonyms import Pseudonyms
 
 
 class Gateway:
@@ -29,6 +30,8 @@ class Gateway:
         Key that requests must carry; None accepts all requests.
     keyring : Keyring or None
         Keys with scopes.
+    pseudonyms : Pseudonyms or None
+        Pseudonyms for IDs of users.
     allowed_hosts : frozenset of str or None
         Host names that are accepted, in addition to those of this machine; None accepts all.
     new_request_id : callable
@@ -42,6 +45,7 @@ class Gateway:
         *,
         api_key: str | None,
         keyring: Keyring | None,
+        pseudonyms: Pseudonyms | None,
         allowed_hosts: frozenset[str] | None,
         log: JsonLog,
         new_request_id: Callable[[], str],
@@ -56,6 +60,7 @@ class Gateway:
             context,
             api_key=api_key,
             keyring=keyring,
+            pseudonyms=pseudonyms,
             allowed_hosts=allowed_hosts,
             log=log,
             new_request_id=new_request_id,

@@ -21,6 +21,7 @@ METRICS = {
     "nearline_request_seconds": MetricEntry("histogram", ("route",), "s"),
     "nearline_events_accepted_total": MetricEntry("counter", unit="ops"),
     "nearline_events_duplicate_total": MetricEntry("counter", unit="ops"),
+    "nearline_events_forgotten_total": MetricEntry("counter", unit="ops"),
     "nearline_degraded_total": MetricEntry("counter", unit="ops"),
     "nearline_cache_hits_total": MetricEntry("counter", ("made",), "ops"),
     "nearline_cache_misses_total": MetricEntry("counter", unit="ops"),

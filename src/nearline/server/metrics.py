@@ -69,7 +69,7 @@ class Metrics(Collector):
         self._requests: defaultdict[tuple[str, str, int], _Requests] = defaultdict(_Requests)
         self.memory: dict[str, MemoryUse] = {}
         self.workers = Workers()
-        self._accepted = self._duplicates = self._degraded = 0
+        self._accepted = self._duplicates = self._forgotten = self._degraded = 0
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -86,6 +86,7 @@ class Metrics(Collector):
         """Count the events of one append."""
         self._accepted += appended.accepted
         self._duplicates += appended.duplicates
+        self._forgotten += appended.forgotten
 
     def degraded(self) -> None:
         """Count a list that was made without the model because of its deadline."""
@@ -120,6 +121,11 @@ class Metrics(Collector):
         yield _counter("nearline_events_accepted", "Events appended.", self._accepted)
         yield _counter(
             "nearline_events_duplicate", "Events that were already in the log.", self._duplicates
+        )
+        yield _counter(
+            "nearline_events_forgotten",
+            "Events that were not stored, since their user was erased after them.",
+            self._forgotten,
         )
         yield _counter(
             "nearline_degraded",

@@ -43,6 +43,8 @@ class Security(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Whether log lines of errors contain IDs of users and items, which are masked otherwise.
     audit : bool
         Whether an audit log is written to the folder of the store or stores.
+    pseudonyms : bool
+        Whether IDs of users in requests are replaced by HMACs before anything else.
     """
 
     address_rate: float | None = None
@@ -51,6 +53,7 @@ class Security(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     gpc: bool = False
     show_ids: bool = False
     audit: bool = False
+    pseudonyms: bool = False
 
     def __post_init__(self) -> None:
         """Validate the rates; raise `InvalidInput`."""

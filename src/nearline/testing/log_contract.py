@@ -22,10 +22,11 @@ from nearline.log.base import Appended, Log
 from nearline.schema import Erased, Event, Record, UserRecord
 from nearline.testing.log_case import WAIT, Listener, append, block, erase, event
 from nearline.testing.log_copies import LogCopyTests
+from nearline.testing.log_forgotten import LogForgottenTests
 from nearline.testing.log_records import LogRecordTests
 
 
-class LogContract(LogRecordTests, LogCopyTests):
+class LogContract(LogRecordTests, LogCopyTests, LogForgottenTests):
     """Contract tests of `Log`: records, listeners, concurrency, copies, opening and closing.
 
     A subclass overrides the fixture `url`, a URL that `nearline.log.open_log` knows, and sets

@@ -35,7 +35,8 @@ def sum_of(futures: "list[Future[Appended]]") -> "Future[Appended]":
             return
         answers = [one.result() for one in futures]
         accepted, duplicates = sum(a.accepted for a in answers), sum(a.duplicates for a in answers)
-        whole.set_result(Appended(accepted, duplicates, answers[-1].offset))
+        forgotten = sum(a.forgotten for a in answers)
+        whole.set_result(Appended(accepted, duplicates, answers[-1].offset, forgotten))
 
     futures[-1].add_done_callback(done)
     return whole

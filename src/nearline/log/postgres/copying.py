@@ -5,15 +5,19 @@ from collections.abc import Iterable
 
 from nearline.common.signing import SECRET_BYTES
 from nearline.errors import InvalidInput
+from nearline.log.base import ForgottenRows
 from nearline.log.codec import Coded
 from nearline.log.postgres.connections import Connections
+from nearline.log.postgres.forgotten import load
 from nearline.log.postgres.session import head_of, prepare
 from nearline.log.postgres.target import PostgresTarget
 
 _COPY = "COPY log (place, payload, user_key, event_key) FROM STDIN"
 
 
-def load_postgres(target: PostgresTarget, rows: Iterable[Coded], erasures: int) -> int:
+def load_postgres(
+    target: PostgresTarget, rows: Iterable[Coded], erasures: int, forgotten: ForgottenRows
+) -> int:
     """Write rows to an empty log in PostgreSQL, in one transaction; return their number.
 
     Raises
@@ -43,6 +47,7 @@ def load_postgres(target: PostgresTarget, rows: Iterable[Coded], erasures: int) 
                 "INSERT INTO erasures SELECT number, true FROM generate_series(1, %s) number",
                 (erasures,),
             )
+            load(db, forgotten)
         return count
     finally:
         connections.close()

@@ -29,7 +29,7 @@ from nearline.log.postgres.session import Registration, prepare
 from nearline.log.postgres.target import PostgresTarget
 from nearline.log.postgres.threads import FollowingThreads
 from nearline.log.postgres.writer import PostgresAppend, PostgresWriter
-from nearline.log.user_records import records_to_erase
+from nearline.log.user_records import UserRecords, records_to_erase
 from nearline.log.writer import QUEUED_BYTES
 from nearline.schema import USER_RECORDS, Event, EventBlock, Record, UserRecord, check_id
 from nearline.schema.retention import Cutoffs
@@ -87,7 +87,7 @@ class PostgresLog(OpenedLog):
             raise
         self._fold = Fold(self._session.head, target.shown)
         self._writer = PostgresWriter(
-            connections, self._session, self._fold, queue_bytes, self._places_of
+            connections, self._session, self._fold, queue_bytes, self._records_to_erase
         )
         self._threads = FollowingThreads(connections, self._session, self._fold, self._writer)
 
@@ -111,9 +111,9 @@ class PostgresLog(OpenedLog):
         """Why the log cannot be followed any more, if so."""
         return self._fold.failure
 
-    def append(self, records: Sequence[Appendable]) -> "Future[Appended]":
+    def append(self, records: Sequence[Appendable], *, readmit: bool = False) -> "Future[Appended]":
         """Queue records to be stored atomically; see `SQLiteLog.append`."""
-        return self.append_under(None, records)
+        return self._append(None, records, readmit=readmit)
 
     def append_under(
         self, lease: Lease | None, records: Sequence[Appendable]
@@ -125,13 +125,19 @@ class PostgresLog(OpenedLog):
         StaleLease
             In the future: another server has taken over the lease.
         """
+        return self._append(lease, records, readmit=False)
+
+    def _append(
+        self, lease: Lease | None, records: Sequence[Appendable], *, readmit: bool
+    ) -> "Future[Appended]":
         self._check_process()
         if isinstance(records, EventBlock):
             return self._append_block(records)
         coded = [encode(record, position) for position, record in enumerate(records)]
         if self._session.unread:
             self._check_read_by_all(records)
-        job = PostgresAppend(tuple(records), coded, joins=lease is None, lease=lease)
+        joins = lease is None and not readmit
+        job = PostgresAppend(tuple(records), coded, joins=joins, readmit=readmit, lease=lease)
         self._writer.submit(job)
         return job.future
 
@@ -154,7 +160,7 @@ class PostgresLog(OpenedLog):
                     "older version follows this log; upgrade all servers, then try again"
                 ).at(position)
 
-    def erase(self, user_id: str) -> "Future[int]":
+    def erase(self, user_id: str, at: float | None = None) -> "Future[int]":
         """Replace all records that name a user by tombstones; the future returns their number.
 
         The records are hidden at once and overwritten when all live servers have forgotten the
@@ -162,7 +168,7 @@ class PostgresLog(OpenedLog):
         its own write-ahead log; see the page about scaling.
         """
         check_id(user_id, "user_id")
-        return self._erase(EraseJob(user_id))
+        return self._erase(EraseJob(user_id, at=at))
 
     def erase_event(self, event_id: str) -> "Future[int]":
         """Replace the event with this ID by a tombstone; the future returns 1, or 0 without it."""
@@ -179,15 +185,18 @@ class PostgresLog(OpenedLog):
         self._writer.submit(job)
         return job.future
 
-    def _places_of(self, db: "Connection[Any]", job: EraseJob) -> list[int]:
-        """Return the offsets of the records that a job erases."""
+    def _records_to_erase(self, db: "Connection[Any]", job: EraseJob) -> UserRecords:
+        """Return the records that a job erases, with their offsets."""
         if job.event_id is not None:
             query = "SELECT place, payload FROM log WHERE event_key = %s"
             found = db.execute(query, (event_key(job.event_id),), binary=True).fetchall()
             events = [(place, decode(place, payload)) for place, payload in found]
-            return [at for at, r in events if isinstance(r, Event) and r.event_id == job.event_id]
-        found_records = self._records_of(db, job.user_id)
-        return [place for place, _ in records_to_erase(found_records, job)]
+            return [
+                (at, one)
+                for at, one in events
+                if isinstance(one, Event) and one.event_id == job.event_id
+            ]
+        return records_to_erase(self._records_of(db, job.user_id), job)
 
     def _wait_beyond(self, offset: int) -> None:
         with self._fold.changed:

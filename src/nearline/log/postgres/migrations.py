@@ -156,5 +156,113 @@ STEPS = (
         RETURNING epoch;
     $$;
     """,
+    """
+    ALTER TABLE head ADD COLUMN forgotten_key bytea NOT NULL
+        DEFAULT decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex');
+    ALTER TABLE servers ADD COLUMN ignored integer[] NOT NULL DEFAULT '{}';
+    -- Keyed hashes of erased users, with the time of the erasure, and of the IDs of their events.
+    CREATE TABLE forgotten (
+        number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        of_event boolean NOT NULL,
+        digest bytea NOT NULL,
+        time double precision NOT NULL,
+        UNIQUE (of_event, digest)
+    );
+
+    -- As the function above, without the events of users who were erased after them: `ignored`.
+    CREATE FUNCTION append(
+        p_server uuid, p_sequence bigint, p_payloads bytea[], p_users bigint[], p_events bytea[],
+        p_keyed boolean, p_lease text, p_epoch bigint,
+        p_people bytea[], p_ids bytea[], p_times double precision[],
+        OUT first_place bigint, OUT rejected integer[], OUT ignored integer[]
+    ) LANGUAGE plpgsql AS $$
+    DECLARE
+        done record;
+        kept bigint := cardinality(p_payloads);
+        omitted integer[];
+    BEGIN
+        SELECT h.next_place INTO first_place FROM head h FOR UPDATE;
+        SELECT s.sequence, s.first_place, s.rejected, s.ignored INTO done
+            FROM servers s WHERE s.id = p_server;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'the server is not registered' USING ERRCODE = 'NL001';
+        END IF;
+        IF done.sequence >= p_sequence THEN
+            first_place := done.first_place;
+            rejected := done.rejected;
+            ignored := done.ignored;
+            RETURN;
+        END IF;
+        IF p_lease IS NOT NULL AND NOT EXISTS (
+            SELECT FROM leases l WHERE l.name = p_lease AND l.epoch = p_epoch
+        ) THEN
+            RAISE EXCEPTION 'the lease % has another epoch', p_lease USING ERRCODE = 'NL002';
+        END IF;
+        rejected := '{}';
+        ignored := '{}';
+        IF p_keyed THEN
+            SELECT coalesce(array_agg(e.ord::integer), '{}') INTO rejected
+                FROM unnest(p_events) WITH ORDINALITY e (key, ord)
+                WHERE e.key IS NOT NULL
+                    AND EXISTS (SELECT FROM log l WHERE l.event_key = e.key);
+        END IF;
+        IF p_people IS NOT NULL AND EXISTS (SELECT FROM forgotten) THEN
+            SELECT coalesce(array_agg(e.ord::integer), '{}') INTO ignored
+                FROM unnest(p_people, p_ids, p_times)
+                    WITH ORDINALITY e (person, event, stamp, ord)
+                WHERE e.ord <> ALL(append.rejected) AND (
+                    EXISTS (
+                        SELECT FROM forgotten f
+                        WHERE NOT f.of_event AND f.digest = e.person AND e.stamp < f.time
+                    ) OR EXISTS (
+                        SELECT FROM forgotten f WHERE f.of_event AND f.digest = e.event
+                    )
+                );
+        END IF;
+        omitted := rejected || ignored;
+        IF cardinality(omitted) = 0 THEN
+            INSERT INTO log (place, payload, user_key, event_key)
+                SELECT append.first_place + g.ord - 1, g.payload, g.user_key, g.event_key
+                FROM unnest(p_payloads, p_users, p_events)
+                    WITH ORDINALITY g (payload, user_key, event_key, ord);
+        ELSE
+            kept := kept - cardinality(omitted);
+            INSERT INTO log (place, payload, user_key, event_key)
+                SELECT append.first_place + row_number() OVER (ORDER BY g.ord) - 1,
+                    g.payload, g.user_key, g.event_key
+                FROM unnest(p_payloads, p_users, p_events)
+                    WITH ORDINALITY g (payload, user_key, event_key, ord)
+                WHERE g.ord NOT IN (SELECT unnest(omitted));
+        END IF;
+        IF kept > 0 THEN
+            UPDATE head SET next_place = append.first_place + kept;
+            PERFORM pg_notify('nearline_' || current_schema(), (first_place + kept)::text);
+        END IF;
+        UPDATE servers s SET sequence = p_sequence, first_place = append.first_place,
+            rejected = append.rejected, ignored = append.ignored, seen = clock_timestamp()
+            WHERE s.id = p_server;
+    END $$;
+
+    -- Remember an erasure; the oldest ones beyond the limits are dropped.
+    CREATE FUNCTION forget(
+        p_person bytea, p_ids bytea[], p_time double precision, p_people bigint, p_most bigint
+    ) RETURNS void LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM FROM head FOR UPDATE;
+        DELETE FROM forgotten f WHERE (NOT f.of_event AND f.digest = p_person)
+            OR (f.of_event AND f.digest = ANY(p_ids));
+        INSERT INTO forgotten (of_event, digest, time) VALUES (false, p_person, p_time);
+        INSERT INTO forgotten (of_event, digest, time)
+            SELECT DISTINCT true, i.id, p_time FROM unnest(p_ids) i (id);
+        DELETE FROM forgotten f WHERE f.of_event AND f.number <= (
+            SELECT o.number FROM forgotten o WHERE o.of_event
+            ORDER BY o.number DESC LIMIT 1 OFFSET p_most
+        );
+        DELETE FROM forgotten f WHERE NOT f.of_event AND f.number <= (
+            SELECT o.number FROM forgotten o WHERE NOT o.of_event
+            ORDER BY o.number DESC LIMIT 1 OFFSET p_people
+        );
+    END $$;
+    """,
 )
 VERSION = len(STEPS)

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+from nearline.log.base import ForgottenRows
 from nearline.log.loading import load_file, rows_of
 from nearline.log.postgres import session
 from nearline.log.postgres.connections import Connections
+from nearline.log.postgres.forgotten import rows_of as rows_of_forgotten
 from nearline.log.postgres.session import check_exists, head_of
 from nearline.log.postgres.target import PostgresTarget
 from nearline.schema import Record
@@ -48,6 +50,11 @@ class PostgresReader:
         """Number of erasures when the log was opened."""
         return self._head.erasures
 
+    @property
+    def forgotten(self) -> ForgottenRows:
+        """Hashes of erased users, which a copy of the log needs."""
+        return self._connections.query(rows_of_forgotten)
+
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Record]]:
         """Yield (offset, record), `Erased` included, for offsets from `start` to ``stop - 1``."""
         stop = self.end if stop is None else min(stop, self.end)
@@ -62,7 +69,7 @@ class PostgresReader:
 
     def copy_to(self, path: Path) -> None:
         """Write a copy of the log to a new SQLite file."""
-        load_file(rows_of(self), self.erasures, path)
+        load_file(rows_of(self), self.erasures, path, self.forgotten)
 
     def close(self) -> None:
         """Disconnect."""

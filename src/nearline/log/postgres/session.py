@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid4
 
 from nearline.errors import Damaged, DataNotFound, InvalidInput, LogUnavailable, StaleLease
-from nearline.log.base import Lease
+from nearline.log.base import ForgottenRows, Lease
 from nearline.log.codec import KINDS, Coded, decode
+from nearline.log.forgotten import ForgottenUsers
 from nearline.log.postgres.connections import Connections
+from nearline.log.postgres.forgotten import secret_of
 from nearline.log.postgres.migrations import STEPS, VERSION
 from nearline.schema import Erased, Record
 
@@ -23,8 +25,9 @@ _ERASED = Erased()
 _HEAD = "SELECT next_place, erasures, log_id, secret FROM head"
 _ROWS = "SELECT place, payload, erased FROM log WHERE place >= %s AND place < %s ORDER BY place"
 _APPEND = (
-    "SELECT first_place, rejected FROM append("
-    "%s, %s, %b::bytea[], %s::bigint[], %b::bytea[], %s, %s, %s)"
+    "SELECT first_place, rejected, ignored FROM append("
+    "%s, %s, %b::bytea[], %s::bigint[], %b::bytea[], %s, %s, %s, "
+    "%b::bytea[], %b::bytea[], %s::float8[])"
 )
 _SEEN = (
     "UPDATE servers SET seen = clock_timestamp(), place = %s, erasures = %s WHERE id = %s "
@@ -42,6 +45,21 @@ class LogHead(NamedTuple):
     erasures: int
     log_id: UUID
     secret: bytes
+
+
+class AppendedRows(NamedTuple):
+    """First offset of an append, and the positions (from 0) of records that were not stored.
+
+    Attributes
+    ----------
+    first : int
+    rejected, ignored : set of int
+        Duplicates, and events of users who were erased after them.
+    """
+
+    first: int
+    rejected: set[int]
+    ignored: set[int]
 
 
 def prepare(connections: Connections, secret: bytes) -> None:
@@ -126,6 +144,8 @@ class Registration:
         ID of this opening of the log.
     sequence, acknowledged : int
         Numbers of the last append, and of the last one that was answered.
+    forgotten : ForgottenUsers
+        Key of the hashes of erased users, which are in the database only.
     unread : frozenset of str
         Kinds of records that another live server cannot read yet, so that none may be appended.
     """
@@ -139,6 +159,7 @@ class Registration:
             # Under the lock of the head, so that no erasure is between both.
             db.execute("SELECT FROM head FOR UPDATE")
             self.head = head_of(db)
+            self.forgotten = ForgottenUsers(ForgottenRows(secret_of(db)))
             db.execute(
                 "INSERT INTO servers (id, version, kinds, place, erasures) "
                 "VALUES (%s, %s, %s, %s, %s)",
@@ -146,9 +167,14 @@ class Registration:
             )
 
     def append(
-        self, db: "Connection[Any]", coded: Sequence[Coded], sequence: int, lease: Lease | None
-    ) -> tuple[int, list[int]]:
-        """Append records; return the first offset and the positions (from 0) of duplicates.
+        self,
+        db: "Connection[Any]",
+        coded: Sequence[Coded],
+        sequence: int,
+        lease: Lease | None,
+        records: Sequence[Record] | None,
+    ) -> AppendedRows:
+        """Append records, without those of users who were erased after them; None omits no such.
 
         Calls with the same `sequence` append once.
         """
@@ -156,7 +182,13 @@ class Registration:
         keyed = any(key is not None for key in keys)
         payloads, users = [one.payload for one in coded], [one.user_key for one in coded]
         held = (None, None) if lease is None else lease
-        arguments = (self.id, sequence, payloads, users, keys, keyed, *held)
+        people = ids = times = None
+        if records is not None:
+            columns = zip(*self.forgotten.digests(records, keys), strict=True)
+            people, ids, times = (list(column) for column in columns)
+        arguments = (
+            self.id, sequence, payloads, users, keys, keyed, *held, people, ids, times
+        )  # fmt: skip
         try:
             row = db.execute(_APPEND, arguments, prepare=True).fetchone()
         except Exception as error:
@@ -171,7 +203,8 @@ class Registration:
             raise
         if row is None:
             raise LogUnavailable(f"{self._shown} gave no answer")
-        return row[0], [position - 1 for position in row[1]]
+        rejected, ignored = ({position - 1 for position in found} for found in row[1:])
+        return AppendedRows(row[0], rejected, ignored)
 
     def went_back(self) -> Damaged:
         """Return the error for a log that lacks what this server has appended or read."""

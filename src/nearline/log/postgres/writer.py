@@ -14,8 +14,10 @@ from nearline.log.codec import Coded
 from nearline.log.jobs import AppendJob, EraseJob
 from nearline.log.postgres.connections import Connections
 from nearline.log.postgres.fold import Fold
+from nearline.log.postgres.forgotten import forget
 from nearline.log.postgres.session import Registration, head_of
 from nearline.log.queue import JobQueue
+from nearline.log.user_records import UserRecords
 from nearline.log.writer import GROUP_RECORDS, QUEUED_RECORDS
 from nearline.schema import EventBlock, Record, StoredBlock
 
@@ -46,10 +48,10 @@ class PostgresWriter:
         own: Registration,
         fold: Fold,
         queue_bytes: int,
-        erased_places: Callable[["Connection[Any]", EraseJob], list[int]],
+        records_to_erase: Callable[["Connection[Any]", EraseJob], UserRecords],
     ) -> None:
         self._connections, self._session, self._fold = connections, own, fold
-        self._erased_places = erased_places
+        self._records_to_erase = records_to_erase
         self._queue = JobQueue[Job](
             capacity=QUEUED_RECORDS, group_size=GROUP_RECORDS, capacity_bytes=queue_bytes
         )
@@ -133,14 +135,15 @@ class PostgresWriter:
         sequence = self._session.sequence
         lease = group[0].lease if isinstance(group[0], PostgresAppend) else None
         try:
-            first, rejected = self._patiently(
-                lambda db: self._session.append(db, coded, sequence, lease)
+            checked = None if group[0].readmit else records
+            first, rejected, ignored = self._patiently(
+                lambda db: self._session.append(db, coded, sequence, lease, checked)
             )
         except Exception as error:
             _fail(group, error)
             return
         self._session.acknowledged = sequence
-        stored, answers = _answers(group, records, spans, first, set(rejected))
+        stored, answers = _answers(group, records, spans, first, (rejected, ignored))
         self._fold.notice(first + len(stored))
         self._settle()
         if self._fold.failure is not None:
@@ -198,7 +201,12 @@ class PostgresWriter:
 
     def _erase(self, job: EraseJob) -> None:
         try:
-            places = self._patiently(lambda db: self._erased_places(db, job))
+            records = self._patiently(lambda db: self._records_to_erase(db, job))
+            places, at = [place for place, _ in records], job.at
+            if at is not None:
+                named = [record for _, record in records]
+                erasure = self._session.forgotten.erasure(job.user_id, at, named)
+                self._patiently(lambda db: forget(db, erasure))
             if not places:
                 job.future.set_result(0)
                 return
@@ -280,11 +288,12 @@ def _answers(
     records: Sequence[Record],
     spans: Spans,
     first: int,
-    rejected: set[int],
+    left_out: tuple[set[int], set[int]],
 ) -> tuple[Sequence[tuple[int, Record]], list[Appended]]:
     """Return the stored records with offsets, and the answer of each job."""
+    rejected, ignored = left_out
     block = group[0].records
-    if isinstance(block, EventBlock) and len(block) == len(records) and not rejected:
+    if isinstance(block, EventBlock) and len(block) == len(records) and not (rejected or ignored):
         answer = Appended(accepted=len(block), duplicates=0, offset=first + len(block))
         return StoredBlock(first, block), [answer]
     stored: list[tuple[int, Record]] = []
@@ -292,12 +301,12 @@ def _answers(
     for job, span in zip(group, spans, strict=True):
         before = len(stored)
         for position in span:
-            if position not in rejected:
+            if position not in rejected and position not in ignored:
                 stored.append((first + len(stored), records[position]))
         accepted = len(stored) - before
-        duplicates = len(job.records) - accepted
-        offset = first + len(stored)
-        answers.append(Appended(accepted=accepted, duplicates=duplicates, offset=offset))
+        forgotten = sum(position in ignored for position in span)
+        duplicates = len(job.records) - accepted - forgotten
+        answers.append(Appended(accepted, duplicates, first + len(stored), forgotten))
     return stored, answers
 
 

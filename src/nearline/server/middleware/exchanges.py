@@ -10,6 +10,7 @@ from nearline.errors import InvalidInput
 from nearline.server.exchange import CLIENT_CLOSED, PART_BYTES, Exchange, LargeAnswers
 from nearline.server.middleware.cached_answers import CachedAnswers
 from nearline.server.middleware.namespaced import Namespaced
+from nearline.server.middleware.pseudonym_ids import PseudonymIds
 from nearline.server.middleware.request_ids import RequestIds
 from nearline.server.traffic import Traffic
 from nearline.trust.grants import EVERYTHING, Grant
@@ -34,7 +35,7 @@ class Exchanges:
     request_ids : RequestIds
     checks : sequence of callable
         Called with the exchange before anything is sent; raise to refuse the request.
-    cached : CachedAnswers or Namespaced
+    cached : CachedAnswers, Namespaced or PseudonymIds
         Answers from the cache, or computes the answer.
     send_error : callable
         Answers a request that raised an error.
@@ -54,7 +55,7 @@ class Exchanges:
         large_answers: LargeAnswers,
         request_ids: RequestIds,
         checks: Sequence[Callable[[Exchange], None]],
-        cached: CachedAnswers | Namespaced,
+        cached: CachedAnswers | Namespaced | PseudonymIds,
         send_error: Callable[[Exception, Exchange], Awaitable[None]],
         observers: Sequence[Callable[[Exchange], None]],
         grant: Grant = EVERYTHING,

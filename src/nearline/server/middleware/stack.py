@@ -18,12 +18,14 @@ from nearline.server.middleware.overload import OverloadProtection
 from nearline.server.middleware.plain_events import PlainEvents
 from nearline.server.middleware.plain_lists import PlainLists
 from nearline.server.middleware.problem_responses import send_problem
+from nearline.server.middleware.pseudonym_ids import PseudonymBodies, PseudonymIds
 from nearline.server.middleware.request_bodies import RequestBodies
 from nearline.server.middleware.request_ids import RequestIds
 from nearline.server.middleware.request_log import RequestLog
 from nearline.server.middleware.request_rates import AddressRates, KeyRates
 from nearline.trust.grants import EVERYTHING, NOTHING
 from nearline.trust.keyring import Keyring
+from nearline.trust.pseudonyms import Pseudonyms
 from nearline.trust.rates import RequestRates
 
 
@@ -33,6 +35,7 @@ def middleware_stack(
     *,
     api_key: str | None,
     keyring: Keyring | None,
+    pseudonyms: Pseudonyms | None,
     allowed_hosts: frozenset[str] | None,
     log: JsonLog,
     new_request_id: Callable[[], str],
@@ -42,8 +45,8 @@ def middleware_stack(
     Every request: ID, host and origin, rate of the address, API key and its rate, cached answer; at
     the end metrics and a log line.
     A request that is not cached: body, in a reader process the division between it and the writer,
-    overload, plain lists, canonical path, plain events, then
-    the routes.
+    overload, plain lists, canonical path, plain events, then the routes. With pseudonyms, those of
+    the path are set before the cache, and those of the body when it is complete.
     """
     security, timer = context.security, context.timer
     observers = [context.metrics.completed, RequestLog(log).completed]
@@ -60,6 +63,8 @@ def middleware_stack(
     computing: HTTPApp = OverloadProtection(PlainLists(routed), context.traffic)
     if context.upstream is not None:
         computing = Divided(computing, context.upstream, lambda: _needs_writer(context))
+    if pseudonyms is not None:
+        computing = PseudonymBodies(computing, pseudonyms)
     bodies = RequestBodies(computing, context.limits)
     context.metrics.memory["bodies"] = MemoryUse(bodies.limit, lambda: bodies.held)
     answers: CachedAnswers | Namespaced = CachedAnswers(bodies, context)
@@ -78,7 +83,7 @@ def middleware_stack(
         large_answers=context.large_answers,
         request_ids=RequestIds(new_request_id),
         checks=checks,
-        cached=answers,
+        cached=answers if pseudonyms is None else PseudonymIds(answers, pseudonyms),
         send_error=send_problem,
         observers=observers,
         grant=NOTHING if guarded else EVERYTHING,
