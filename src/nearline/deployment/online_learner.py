@@ -109,9 +109,10 @@ class OnlineLearner:
         If the changes then take too much memory, the model is compacted in a second thread, as in
         `put_items`.
         """
-        if self._learner and not self._waits(added):
-            self._observe(self._learner, added)
-            if self._learner.wants_compaction:
+        learner = self._learner  # an import that begins meanwhile sets it to None
+        if learner and not self._waits(added):
+            self._observe(learner, added)
+            if learner.wants_compaction:
                 self._learn_beside([Compaction()])
 
     def forget(self, history: Histories) -> None:
@@ -120,13 +121,14 @@ class OnlineLearner:
         Many events are removed in a second thread, as in `put_items`; `after_learning` waits for
         it.
         """
-        if self._learner is None:
+        learner = self._learner
+        if learner is None:
             return
         history = history.without_superseded()
         if len(history.items) > FORGOTTEN_AT_ONCE:
             self._learn_beside([history])
         elif not self._waits(history):
-            self._learner.forget(history)
+            learner.forget(history)
 
     def change_users(self, changed: UsersChanged) -> None:
         """Teach the model what users with attributes take, once it has learned what is queued."""
