@@ -64,7 +64,7 @@ def keys() -> None:
     "--publishable",
     is_flag=True,
     help="Create a key for browsers, which is not secret: it can read lists of items, and the "
-    "lists of the user whom a signed token names.",
+    "lists of the user that a signed token names.",
 )
 @click.option(
     "--origin",

@@ -214,7 +214,7 @@ class Log(Readable, Protocol):
 
 
 class Watcher(Protocol):
-    """Protocol of objects that are told of each change after the listener, in the same thread."""
+    """Protocol of objects that receive each change after the listener, in the same thread."""
 
     def committed(self, end: int) -> None:
         """Note that the listener has received the records before `end`."""

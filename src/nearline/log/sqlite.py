@@ -213,7 +213,7 @@ class SQLiteLog(OpenedLog):
         self._writer.listen(on_commit, on_erase)
 
     def watch(self, watcher: Watcher | None) -> None:
-        """Set the object that is told of each commit and erasure after the listener."""
+        """Set the object that receives each commit and erasure after the listener."""
         self._writer.watcher = watcher
 
     def copy_to(self, path: Path) -> None:

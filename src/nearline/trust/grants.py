@@ -79,7 +79,7 @@ class Grant(Struct, frozen=True, gc=False):
             )
         if user_id is not None and user_id != self.user_id:
             raise Forbidden(
-                "a publishable key reads for one user, whom a signed token names; send "
+                "a publishable key reads for the one user that a signed token names; send "
                 "Nearline-User-Token with a token for this user"
             )
 

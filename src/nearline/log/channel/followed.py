@@ -55,7 +55,7 @@ class FollowedLog(UnwritableLog):
     The listener receives every commit and erasure of the writer, in order. Writes are refused: the
     server passes them on to the writer.
 
-    If a reader may have seen an erasure before the listener was told of it, counts could become
+    If a reader may have seen an erasure before the listener received it, counts could become
     wrong. The log then *fails*: it is not followed any more, and the process should open it again.
 
     Parameters
@@ -229,7 +229,7 @@ class FollowedLog(UnwritableLog):
         self.on_erased(gone.user_id)
 
     def _checked(self, found: Iterator[T]) -> Iterator[T]:
-        """Yield what was read; fail if an erasure of which nobody was told may be part of it."""
+        """Yield what was read; fail if it may contain an erasure that was not delivered yet."""
         yield from found
         if self._tables.stored_erasures() != self._erasures:
             self.fail(self._overtaken())

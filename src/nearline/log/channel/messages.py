@@ -29,7 +29,7 @@ class Gone(Struct, frozen=True, tag=True):
 
 
 class Follow(Struct, frozen=True, tag=True):
-    """Request of a process to be told of all changes; the answers begin with a `LogReach`."""
+    """Request of a process to receive all changes; the answers begin with a `LogReach`."""
 
     process: int
 
