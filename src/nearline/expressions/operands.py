@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.expressions.entry_index import EntryIndex
 from nearline.expressions.tokens import BOOL, DOUBLE, INT, MAX_WHOLE, MISSING, STRING
 
 Floats = NDArray[np.float64]
@@ -35,12 +36,15 @@ class ListOperand(NamedTuple):
         The entries: arrays [m]; NaN for those that do not count any more.
     sizes : float64 [n]
         Number of entries of each list; NaN if there is no list.
+    entry_index : EntryIndex or None
+        Index of the entries; None if they are only some of all.
     """
 
     n: int
     owners: NDArray[np.int32]
     entries: "Operand"
     sizes: Floats
+    entry_index: EntryIndex | None = None
 
 
 class Operand(NamedTuple):
@@ -130,11 +134,16 @@ def within(value: Operand, found: "Operand | Literal") -> Mask:
     if lists is None:
         return False
     hits = np.zeros(lists.n, dtype=np.bool_)
-    per_entry = value
+    per_entry, entries = value, lists.entries
     if np.ndim(value.values):
         kinds = None if value.kinds is None else value.kinds[lists.owners]
         per_entry = Operand(value.values[lists.owners], value.types, kinds)
-    same = compare("==", lists.entries, per_entry, _no_ranks)
+    elif lists.entry_index is not None and entries.kinds is None:
+        if _comparable(value.types, entries.types):
+            at = lists.entry_index.positions(entries.values, float(value.values))
+            hits[lists.owners[at]] = True
+        return hits
+    same = compare("==", entries, per_entry, _no_ranks)
     if np.ndim(same):
         hits[lists.owners[np.flatnonzero(same)]] = True
     return hits
@@ -195,9 +204,10 @@ def kinds_of(value: Operand) -> Any:
 
 def _in_literal(value: Operand, elements: tuple[Operand, ...]) -> Mask:
     if len(elements) <= 4 or any(np.ndim(element.values) for element in elements):
-        found: Mask = np.zeros(np.shape(value.values), dtype=np.bool_)
+        found: Mask = False
         for element in elements:
-            found = found | compare("==", value, element, _no_ranks)
+            same = compare("==", value, element, _no_ranks)
+            found = same if found is False else found | same
         return found
     found = np.zeros(np.shape(value.values), dtype=np.bool_)
     for types in CLASSES:
@@ -255,6 +265,11 @@ def _of_types(kinds: Kinds, types: int) -> NDArray[np.bool_]:
     else:
         found = kinds == types.bit_length() - 1  # of one type
     return found
+
+
+def _comparable(types: int, others: int) -> bool:
+    """Return whether values of some types may equal values of others."""
+    return any(types & some and others & some for some in CLASSES)
 
 
 def _no_ranks(left: Operand, right: Operand) -> tuple[Any, Any]:
