@@ -129,6 +129,17 @@ def test_users_with_equal_hashes_are_distinguished(path: Path) -> None:
         assert list(log.read()) == [(0, Erased()), (1, event("b", event_id="kept"))]
 
 
+def test_damaged_keys_are_made_again_from_the_records(path: Path) -> None:
+    with SQLiteLog(path) as log:
+        append(log, event("a", event_id="first"), event("b", event_id="second"))
+    with raw(path) as db:
+        db.execute("UPDATE recent SET event_key = x'00' WHERE offset = 0")
+    for _ in range(2):
+        with SQLiteLog(path) as log:
+            append(log, event("a", event_id="first"), event("b", event_id="second"))
+            assert [offset for offset, _ in log.read()] == [0, 1]
+
+
 def test_an_erasure_fails_if_the_write_ahead_file_cannot_be_emptied(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

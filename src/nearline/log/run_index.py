@@ -52,6 +52,10 @@ _SPAN = (
     "coalesce((SELECT value FROM meta WHERE name = 'recent_last'), 0)"
 )
 _RECENT = "SELECT offset, user_key, event_key FROM recent WHERE offset >= ? ORDER BY offset"
+_WRONG = (  # rows of a damaged file
+    "SELECT count(*) FROM recent WHERE typeof(user_key) NOT IN ('integer', 'null') "
+    "OR typeof(event_key) NOT IN ('blob', 'null') OR length(event_key) != ?"
+)
 _RUNS = "SELECT first, last, name FROM runs ORDER BY first"
 _ADD_RUN = "INSERT INTO runs (first, last, name) VALUES (?, ?, ?)"
 _DROP_RUNS = "DELETE FROM runs WHERE first >= ? AND last <= ?"
@@ -369,8 +373,9 @@ class RunIndex:
     def _open_recent(self, end: int) -> None:
         """Add the keys that were stored when the log was closed."""
         ((first, last),) = cast("list[tuple[int, int]]", self._db.execute(_SPAN).fetchall())
-        if not first <= self._end < last <= end:
-            return
+        wrong = self._db.execute(_WRONG, (KEY_BYTES,)).fetchall() != [(0,)]
+        if wrong or not first <= self._end < last <= end:
+            return  # the records are read again
         rows = self._db.execute(_RECENT, (self._end,)).fetchall()
         for offset, user, event in cast("list[tuple[int, int | None, bytes | None]]", rows):
             if user is not None:
