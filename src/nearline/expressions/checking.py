@@ -4,7 +4,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from typing import NamedTuple, Protocol
 
-from nearline.expressions.operands import CLASSES, NUMBERS, SCALARS
+from nearline.expressions.operands import NUMBERS, SCALARS, comparable
 from nearline.expressions.parser import CONTEXT, USER, Instruction, Program
 from nearline.expressions.tokens import BOOL, LIST, STRING, fault
 
@@ -166,7 +166,7 @@ def _differ(left: int, right: int) -> bool:
     """Return whether no value of one side can equal one of the other."""
     # A name without values has no type, and fits everywhere.
     known = left != 0 and right != 0
-    return known and not any(left & types and right & types for types in CLASSES)
+    return known and not comparable(left, right)
 
 
 def _within(step: Instruction, operands: list[_Sort], _: Names) -> _Sort:

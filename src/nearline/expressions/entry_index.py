@@ -4,14 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Positions = NDArray[np.int64]
-# The index is made anew once this number of entries, and half of those it has, were added.
+# The index is built again when more entries were added than this, and than half of those it has.
 FEWEST_NEW = 4_096
 
 
 class EntryIndex:
     """Finds the entries that equal a number, without a comparison of all of them.
 
-    It belongs to an array that grows at its end, and whose entries change to NaN only. It is made
+    It belongs to an array that grows at its end, and whose entries change to NaN only. It is built
     by the first search, and again after many entries were added; any thread may search.
     """
 
@@ -26,7 +26,7 @@ class EntryIndex:
     def positions(self, entries: NDArray[np.float64], number: float) -> Positions:
         """Return the positions of the entries that equal a number, in ascending order.
 
-        O(found + new entries + log distinct entries), apart from making the index.
+        O(found + new entries + log distinct entries), apart from building the index.
 
         Parameters
         ----------
@@ -39,7 +39,7 @@ class EntryIndex:
         if len(entries) - found.size > max(FEWEST_NEW, found.size // 2):
             found = self._sorted = Sorted(entries.copy())  # others may change it meanwhile
         old = found.of(number)
-        if found.size > len(entries):  # made by a later search
+        if found.size > len(entries):  # built by a later search
             old = old[: np.searchsorted(old, len(entries))]
         old = old[entries[old] == number]
         new = np.flatnonzero(entries[found.size :] == number)

@@ -126,6 +126,11 @@ def compare(
     return found
 
 
+def comparable(types: int, others: int) -> bool:
+    """Return whether values of some types may equal values of others."""
+    return any(types & some and others & some for some in CLASSES)
+
+
 def within(value: Operand, found: "Operand | Literal") -> Mask:
     """Return whether each value is an entry of a list: bool [n] or one bool."""
     if isinstance(found, Literal):
@@ -139,7 +144,7 @@ def within(value: Operand, found: "Operand | Literal") -> Mask:
         kinds = None if value.kinds is None else value.kinds[lists.owners]
         per_entry = Operand(value.values[lists.owners], value.types, kinds)
     elif lists.entry_index is not None and entries.kinds is None:
-        if _comparable(value.types, entries.types):
+        if comparable(value.types, entries.types):
             at = lists.entry_index.positions(entries.values, float(value.values))
             hits[lists.owners[at]] = True
         return hits
@@ -265,11 +270,6 @@ def _of_types(kinds: Kinds, types: int) -> NDArray[np.bool_]:
     else:
         found = kinds == types.bit_length() - 1  # of one type
     return found
-
-
-def _comparable(types: int, others: int) -> bool:
-    """Return whether values of some types may equal values of others."""
-    return any(types & some and others & some for some in CLASSES)
 
 
 def _no_ranks(left: Operand, right: Operand) -> tuple[Any, Any]:
