@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,15 @@ from nearline.cli import main
 from nearline.engine import Recommender
 from nearline.errors import StorageFailed
 from nearline.server import Security, create_app
-from nearline.trust.audit import CHECKPOINT_LINES, HEAD, LOG, AuditLine, AuditLog, verify
+from nearline.trust.audit import (
+    CHECKPOINT_LINES,
+    HEAD,
+    LOG,
+    AuditLine,
+    AuditLog,
+    read_lines,
+    verify,
+)
 from nearline.trust.keys import KeyStore
 
 
@@ -113,40 +122,88 @@ def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
 
 PROGRAM = """
 import sys
+import time
 from pathlib import Path
 from nearline.trust.audit import AuditLine, AuditLog
 log = AuditLog(Path(sys.argv[1]), lambda: 1.7e9)
 log.start()
 n = 0
 while True:
-    log.append(AuditLine("begin", f"r{n}"))
+    log.append(AuditLine("begin", f"{sys.argv[2]}-{n}"))
     print(n, flush=True)  # acknowledged
     n += 1
 """
+KILLS = int(os.environ.get("NEARLINE_TEST_AUDIT_KILLS", "4"))
 
 
-def test_a_killed_process_leaves_no_gap(tmp_path: Path) -> None:
+def appending(folder: Path, name: str) -> "subprocess.Popen[bytes]":
+    """Start a process that appends lines without an end, and prints the number of each."""
+    command = [sys.executable, "-c", PROGRAM, str(folder), name]
+    return subprocess.Popen(command, stdout=subprocess.PIPE)
+
+
+def acknowledged(process: "subprocess.Popen[bytes]", at_least: int, delay: float) -> int:
+    """Kill a process after some lines and some time; return how many lines it acknowledged."""
+    assert process.stdout is not None
+    read = b"".join(process.stdout.readline() for _ in range(at_least))
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    read += process.stdout.read()
+    process.wait()
+    process.stdout.close()
+    numbers = [int(line) for line in read.splitlines(keepends=True) if line.endswith(b"\n")]
+    assert numbers == list(range(len(numbers)))
+    return len(numbers)
+
+
+def requests_in(folder: Path) -> list[str]:
+    """Return the IDs of requests in an audit log, in its order."""
+    return [line["request"] for line in read_lines(folder) if line["phase"] == "begin"]
+
+
+def test_what_a_killed_process_acknowledged_stays_in_the_chain(tmp_path: Path) -> None:
     rng = random.Random(1)
-    acknowledged = 0
-    for _ in range(4):
-        process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(tmp_path)],
-            stdout=subprocess.PIPE,
-            env=os.environ,
-        )
-        assert process.stdout is not None
-        for _ in range(rng.randrange(1, 300)):
-            process.stdout.readline()
-        process.send_signal(signal.SIGKILL)
-        rest = process.stdout.read().splitlines()
-        process.wait()
-        process.stdout.close()
-        acknowledged += int(rest[-1]) + 1 if rest and rest[-1].isdigit() else 0
-        found = verify(tmp_path)
-        assert found.problem is None or "not complete" in found.problem
-        assert found.lines >= acknowledged
+    before: list[str] = []
+    for kill in range(KILLS):
+        n = acknowledged(appending(tmp_path, f"{kill}"), rng.randrange(1, 300), rng.random() / 50)
+        log = AuditLog(tmp_path, lambda: 1.7e9)  # a restart, which does not close the log
+        assert verify(tmp_path).problem is None, kill
+        found = requests_in(tmp_path)
+        wanted = before + [f"{kill}-{number}" for number in range(n)]
+        # A line may have been written when its process was killed before it said so.
+        assert found in (wanted, [*wanted, f"{kill}-{n}"]), kill
+        before = found
+        if kill % 2:
+            log.close()
+            assert verify(tmp_path).problem is None, kill
+
+
+def test_one_of_two_processes_is_killed_and_the_other_goes_on(tmp_path: Path) -> None:
+    rng = random.Random(2)
+    other = appending(tmp_path, "other")
+    written = []
+    for kill in range(KILLS):
+        n = acknowledged(appending(tmp_path, f"{kill}"), rng.randrange(1, 200), rng.random() / 50)
+        written.append((f"{kill}", n))
+    written.append(("other", acknowledged(other, 1, 0.0)))
     filled(tmp_path, 1)
     assert verify(tmp_path).problem is None
+    found = requests_in(tmp_path)
+    for name, n in written:
+        mine = [one for one in found if one.startswith(f"{name}-")]
+        wanted = [f"{name}-{number}" for number in range(n)]
+        assert mine in (wanted, [*wanted, f"{name}-{n}"]), name
+
+
+def test_a_line_that_another_process_did_not_end_is_removed(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path, lambda: 1.0)
+    log.append(AuditLine("begin", "r0"))
+    with (tmp_path / LOG).open("ab") as file:  # of a process that was killed while it wrote
+        file.write(b'{"n":1,"at":"20')
+    log.append(AuditLine("begin", "r1"))
+    assert verify(tmp_path).problem is None
+    assert requests_in(tmp_path) == ["r0", "r1"]
+    log.close()
 
 
 def test_requests_are_recorded_before_and_after(tmp_path: Path) -> None:

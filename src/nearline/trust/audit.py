@@ -121,7 +121,7 @@ class AuditLog:
         except (OSError, ValueError) as error:
             raise StorageFailed(f"the audit log in {folder} cannot be used: {error}") from error
         with self._exclusive():
-            self._recover()
+            self._catch_up()
 
     @property
     def lines(self) -> int:
@@ -188,16 +188,12 @@ class AuditLog:
             except OSError as error:
                 raise StorageFailed(f"the audit log cannot be written: {error}") from error
 
-    def _recover(self) -> None:
-        """Read what is there; remove a line that a power failure cut off."""
-        self._catch_up()
-        rest = os.fstat(self._file).st_size - self._size
-        if rest:
-            os.ftruncate(self._file, self._size)
-            self._write(AuditLine("recovered", lines=1))
-
     def _catch_up(self) -> None:
-        """Read the lines that other processes wrote; their hashes are not verified here."""
+        """Read the lines that other processes wrote; their hashes are not verified here.
+
+        Whoever appends has the lock. So a line without an end is of a process that was killed, or
+        of a power failure: it was not acknowledged, and is removed.
+        """
         size = os.fstat(self._file).st_size
         if size < self._size:  # cut off from outside: the next verification says so
             self._size = size
@@ -206,6 +202,8 @@ class AuditLog:
             part = os.pread(self._file, min(size - self._size, 1 << 20), self._size)
             end = part.rfind(b"\n") + 1
             if not end:
+                os.ftruncate(self._file, self._size)
+                self._write(AuditLine("recovered", lines=1))
                 return
             last = part[:end].rstrip(b"\n").rpartition(b"\n")[2] + b"\n"
             self._lines += part.count(b"\n")
@@ -231,6 +229,7 @@ class AuditLog:
         self._write(AuditLine("checkpoint", lines=self._lines, signature=signature))
         signed = _signature(self._secret, self._lines, self._hash)
         head = _Head(self._lines, self._hash, self._size, signed)
+        os.fsync(self._file)  # after a power failure, the head must not be ahead of the log
         partial = self._folder / f".{HEAD}.tmp"
         with partial.open("wb") as file:
             file.write(msgspec.json.encode(head) + b"\n")
