@@ -80,7 +80,8 @@ def expected(rec: nl.Recommender) -> dict[str, bytes]:
     parts = inspect(rec)
     ids = parts.state.items.table()
     weight = rec.config.state.weight
-    data = dataset_from_log(parts.log, parts.log.end, weight, item_ids=ids)
+    limits = rec.config.state.limits
+    data = dataset_from_log(parts.log, parts.log.end, weight, limits=limits, item_ids=ids)
     assert isinstance(parts.model, ItemGraph)
     model = ItemGraph(parts.model.config)
     histories = data.counted_histories.without_superseded()

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nearline.kernels import slab
+from nearline.kernels.counted_events import CountedLimits
 
 N_ROWS = 4
 # Beyond the numbers of events of these tests, so that every event counts.
-LIMITS = (1_000, 1_000)
+LIMITS = CountedLimits(1_000, 1_000).numbers
 Event = tuple[int, int, float]  # row, item, time
 
 

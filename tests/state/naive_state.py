@@ -36,16 +36,12 @@ def naive_view(log: Sequence[tuple[int, Record]], config: StateConfig) -> View:
     counted: dict[str, list[tuple[float, int, str, float]]] = defaultdict(list)
     entries: dict[str, Item | None] = {}
     contexts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    repeats: Counter[tuple[str, str]] = Counter()
-    limits = counted_events.LIMITS
+    limits = config.limits
     for offset, record in log:
         if isinstance(record, Event):
             weight = config.weight(record.event)
             events[record.user_id].append((record.timestamp, offset, record.item_id, weight))
-            repeats[record.user_id, record.item_id] += 1
-            if len(events[record.user_id]) > limits.events:
-                continue
-            if repeats[record.user_id, record.item_id] > limits.repeats:
+            if not _counts(events[record.user_id], counted[record.user_id], limits):
                 continue
             counted[record.user_id].append(events[record.user_id][-1])
             if weight > 0:
@@ -83,6 +79,21 @@ def naive_view(log: Sequence[tuple[int, Record]], config: StateConfig) -> View:
         entries=present,
         unavailable={n for n, item in entries.items() if item is None or not item.available},
         categories=dict(categories),
+    )
+
+
+def _counts(
+    events: list[tuple[float, int, str, float]],
+    counted: list[tuple[float, int, str, float]],
+    limits: counted_events.CountedLimits,
+) -> bool:
+    """Return whether the last event of a user counts, after those that do."""
+    *earlier, (time, _, item, weight) = events
+    return (
+        len(earlier) < limits.events
+        and sum(row[2] == item for row in counted) < limits.repeats
+        and sum(abs(row[3]) for row in counted) + abs(weight) <= limits.weight
+        and (limits.age == 0 or any(time - row[0] >= limits.age for row in earlier))
     )
 
 
@@ -153,7 +164,13 @@ def assert_same(view: View, expected: View) -> None:
 
 
 # Few events count, so that many are beyond the limits.
-FEW = st.builds(counted_events.CountedLimits, st.integers(1, 9), st.integers(1, 3))
+FEW = st.builds(
+    counted_events.CountedLimits,
+    st.integers(1, 9),
+    st.integers(1, 3),
+    weight=st.just(math.inf),
+    age=st.just(0.0),
+)
 CONFIG = StateConfig(history_length=3, event_weights={"glance": 0.0}, trending_half_life=40.0)
 
 _events = st.builds(

@@ -16,7 +16,7 @@ from nearline.data.order import order_of, without_row_order
 from nearline.data.users import UserEncoder, attributes_of_rows
 from nearline.data.vector_columns import vector_columns
 from nearline.errors import InvalidInput
-from nearline.kernels.counted_events import counted_events
+from nearline.kernels.counted_events import CountedLimits, counted_events
 from nearline.schema import AttributeValue, Item
 
 # Maps a kind of event to its weight.
@@ -149,11 +149,17 @@ def assemble(
     catalogue: Mapping[str, Item],
     *,
     values: NDArray[np.floating],
+    limits: CountedLimits | None = None,
     **columns: NDArray[Any],
 ) -> Dataset:
-    """Create a dataset from arrays with one entry for each interaction, and a catalogue."""
+    """Create a dataset from arrays with one entry for each interaction, and a catalogue.
+
+    Events count within `limits`; None means `counted_events.LIMITS`.
+    """
     histories, order = _sort(len(user_ids), **columns)
-    counted = counted_events(columns["users"], columns["items"])
+    counted = counted_events(
+        columns["users"], columns["items"], columns["weights"], columns["times"], limits
+    )
     known = set(item_ids)
     item_ids = item_ids + [item_id for item_id in catalogue if item_id not in known]
     entries = [catalogue.get(item_id) for item_id in item_ids]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nearline.data.build import Weight, assemble, same_weight, with_attributes
 from nearline.data.dataset import Dataset
 from nearline.errors import Damaged
+from nearline.kernels.counted_events import CountedLimits
 from nearline.kernels.event_payloads import (
     EVENT,
     ITEM,
@@ -48,6 +49,7 @@ def dataset_from_log(
     stop: int,
     weight: Weight = same_weight,
     *,
+    limits: CountedLimits | None = None,
     item_ids: Sequence[str] = (),
     on_other: OnOther | None = None,
 ) -> Dataset:
@@ -63,6 +65,8 @@ def dataset_from_log(
 
     Parameters
     ----------
+    limits : CountedLimits or None
+        Which events count; None for `counted_events.LIMITS`.
     on_other : callable or None
         Called with the offset and each record that is neither an event nor erased.
     """
@@ -85,7 +89,7 @@ def dataset_from_log(
             events.add(np.zeros(0, np.uint8), parsed, others.without(block[0][0], found))
     for user_id in others.objecting:
         others.attributes.pop(user_id, None)
-    built = events.assemble(others.catalogue, weight, others.objecting, len(item_ids))
+    built = events.assemble(others.catalogue, weight, limits, others.objecting, len(item_ids))
     return with_attributes(built, others.attributes) if others.attributes else built
 
 
@@ -165,6 +169,7 @@ class _Events:
         self,
         catalogue: Mapping[str, Item],
         weight: Weight,
+        limits: CountedLimits | None,
         objecting: Collection[str],
         first: int,
     ) -> Dataset:
@@ -196,6 +201,7 @@ class _Events:
             times=times,
             weights=of_kind[kinds_of],
             values=values,
+            limits=limits,
         )
 
 

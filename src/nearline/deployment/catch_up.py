@@ -76,6 +76,7 @@ def catch_up(
                 log,
                 stop,
                 weight,
+                limits=state.config.limits,
                 item_ids=item_ids,
                 on_other=partial(_note_newer, after, known),
             )
@@ -188,7 +189,8 @@ class _Records:
             np.array([weight(event.event) for _, event in found], dtype=np.float32),
             np.array([event.timestamp for _, event in found], dtype=np.float64),
         )
-        which = counted_events.counted_events(nobody, items)
+        limits = self.state.config.limits
+        which = counted_events.counted_events(nobody, items, whole.weights, whole.times, limits)
         past = np.array([offset < self.offset for offset, _ in found], dtype=np.bool_)
         earlier = whole.take(which & past)
         order = np.argsort(earlier.times, kind="stable")

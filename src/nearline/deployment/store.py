@@ -311,8 +311,10 @@ def serving(parts: Deployment, config: Config) -> Deployment:
     erasures = log.erasures
     if snapshot:
         # If the counts follow older rules, let them be recomputed as after an erasure.
-        same_rules = snapshot.manifest.counting == COUNTING
-        erasures = snapshot.manifest.erasures if same_rules else -1
+        manifest = snapshot.manifest
+        rules = COUNTING, config.state.limits.protective
+        same_rules = (manifest.counting, manifest.limits) == rules
+        erasures = manifest.erasures if same_rules else -1
     model = restore_or_create(snapshot, config)
     if config.reserve and isinstance(model, LearnsOnline):
         model.preallocate(config.merge_events)

@@ -20,9 +20,10 @@ def counted_from_log(log: Log, state: State, user_id: str, end: int) -> Historie
     weight = state.config.weight
     items = np.array([state.items[event.item_id] for event in found], dtype=np.int32)
     nobody = np.zeros(len(found), dtype=np.int64)
-    counts = counted_events.counted_events(nobody, items)
     times = np.array([event.timestamp for event in found], dtype=np.float64)
     weights = np.array([weight(event.event) for event in found], dtype=np.float32)
+    limits = state.config.limits
+    counts = counted_events.counted_events(nobody, items, weights, times, limits)
     order = np.argsort(times, kind="stable")
     order = order[counts[order]]
     indptr = np.array([0, len(order)], dtype=np.int64)

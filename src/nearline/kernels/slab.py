@@ -26,6 +26,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from nearline.kernels.counted_events import UNBOUNDED, units_of
+
 START, SIZE, CLASS, ARRIVED = 0, 1, 2, 3
 # Events that `gather` returns: all as they are stored, all with their items, or those that count.
 STORED, ALL, COUNTED = 0, 1, 2
@@ -49,7 +51,7 @@ def append(
     regions: Longs,
     heads: Longs,
     classes: Longs,
-    limits: tuple[int, int],
+    limits: tuple[int, int, int, float],
     counted: Bools,
 ) -> int:
     """Insert events into their rows, one after the other, until the pool is full.
@@ -62,8 +64,8 @@ def append(
     ----------
     rows, items, weights, times : [n]
         Row, item, weight and time of each event, in order of arrival.
-    limits : (int, int)
-        Fields of `CountedLimits`. The maximum length of a row must be at least the first.
+    limits : (int, int, int, float)
+        `CountedLimits.numbers`. The maximum length of a row must be at least the first.
     counted : bool [n]
         Output: whether each inserted event counts.
 
@@ -86,7 +88,17 @@ def append(
             widened = _widen(row, pool_items, pool_weights, pool_times, regions, heads, classes)
             if not widened:
                 return event
-        counted[event] = _counts(row, items[event], pool_items, regions, limits)
+        counted[event] = _counts(
+            row,
+            items[event],
+            weights[event],
+            times[event],
+            pool_items,
+            pool_weights,
+            pool_times,
+            regions,
+            limits,
+        )
         place = _make_place(row, times[event], pool_items, pool_weights, pool_times, regions, bound)
         regions[row, ARRIVED] += 1
         if place >= 0:
@@ -97,16 +109,38 @@ def append(
 
 
 @njit(nogil=True, cache=True)
-def _counts(row: int, item: int, pool_items: Ints, regions: Longs, limits: tuple[int, int]) -> bool:
-    """Return whether the next event of a row counts if it has this item."""
-    most, repeats = limits
-    if regions[row, ARRIVED] >= most:
+def _counts(
+    row: int,
+    item: int,
+    weight: float,
+    time: float,
+    pool_items: Ints,
+    pool_weights: Floats,
+    pool_times: Doubles,
+    regions: Longs,
+    limits: tuple[int, int, int, float],
+) -> bool:
+    """Return whether the next event of a row counts."""
+    most, repeats, heaviest, age = limits
+    arrived = regions[row, ARRIVED]
+    if arrived >= most:
         return False
-    if regions[row, ARRIVED] < repeats:
-        return True
     # The row contains all events that were added to it, since there are at most `most`.
-    start, same = regions[row, START], 0
-    for other in pool_items[start : start + regions[row, SIZE]]:  # a slice is compared faster
+    start = regions[row, START]
+    end = start + regions[row, SIZE]
+    if age > 0 and (arrived == 0 or time - pool_times[start] < age):
+        return False
+    if heaviest < UNBOUNDED:
+        total = units_of(weight)
+        for place in range(start, end):
+            if pool_items[place] >= 0:
+                total += units_of(pool_weights[place])
+        if total > heaviest:
+            return False
+    if arrived < repeats:
+        return True
+    same = 0
+    for other in pool_items[start:end]:  # a slice is compared faster
         same += int(other == item)
     return same < repeats
 

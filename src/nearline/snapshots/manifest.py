@@ -62,6 +62,9 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     order : str
         What ordered the interactions of a user: "times", "positions" or "none"; "" in snapshots of
         earlier versions.
+    limits : str
+        `CountedLimits.protective` of the training. With other limits, a model is served with counts
+        that are recomputed from the log.
     """
 
     format: int
@@ -78,6 +81,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     encoder: str = ""
     counting: int = 0
     order: str = ""
+    limits: str = ""
 
 
 class _Versioned(Struct):
@@ -99,6 +103,7 @@ def build(
     data_until: float | None,
     encoder: str = "",
     order: str = "",
+    limits: str = "",
 ) -> Manifest:
     """Build the manifest of a fitted model.
 
@@ -128,6 +133,7 @@ def build(
         encoder=encoder,
         counting=COUNTING,
         order=order,
+        limits=limits,
     )
     manifest = structs.replace(manifest, id=id_of(manifest))
     try:

@@ -89,6 +89,6 @@ def change_of_user(
 
 def _row(events: list[tuple[int, Event]], state: "State") -> Histories:
     """Return those of the events of a user that count, as one row sorted by time."""
-    columns, _ = counted(events, [], state.items, state.config.weight)
+    columns, _ = counted(events, [], state.items, state.config)
     rows = by_user(columns, by_time=True)[1]
     return rows if len(rows) else Histories.from_rows([[]])

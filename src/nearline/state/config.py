@@ -5,12 +5,15 @@ import math
 from msgspec import Struct
 
 from nearline.errors import InvalidInput
+from nearline.kernels import counted_events
 from nearline.schema import DAY
 from nearline.state.kinds import STANDARD_WEIGHTS, folded, standard_kind
 
 MAX_HISTORY_LENGTH = 100_000
 MAX_WEIGHT = 1e6
 MIN_HALF_LIFE = 1.0
+MAX_TOTAL = 1e9
+MAX_AGE = 3_650 * DAY
 
 
 class StateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,12 +33,20 @@ class StateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Weight of kinds of events that are in neither table.
     trending_half_life : float
         Seconds after which the weight of an event in trending counts is halved; at least 1.
+    max_weight_per_user : float or None
+        Maximum sum of the absolute weights of the events of a user that others learn from, in order
+        of arrival; None for no limit besides `CountedLimits`.
+    min_age : float
+        Seconds after the first event of a user from which on others learn from the user's events.
+        Earlier ones are part of the user's history only.
     """
 
     history_length: int = 500
     event_weights: dict[str, float] = {}
     default_event_weight: float = 1.0
     trending_half_life: float = 7 * DAY
+    max_weight_per_user: float | None = None
+    min_age: float = 0.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.history_length <= MAX_HISTORY_LENGTH:
@@ -52,6 +63,23 @@ class StateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
                 f"trending_half_life is {half_life}; it must be finite and at least 1 second",
                 field="trending_half_life",
             )
+        most = self.max_weight_per_user
+        if most is not None and not 0 < most <= MAX_TOTAL:  # also refuses NaN
+            raise InvalidInput(
+                f"max_weight_per_user is {most}; it must be above 0, up to {MAX_TOTAL:.0e}",
+                field="max_weight_per_user",
+            )
+        if not 0 <= self.min_age <= MAX_AGE:
+            raise InvalidInput(
+                f"min_age is {self.min_age}; it must be 0 to {MAX_AGE:.0f} seconds",
+                field="min_age",
+            )
+
+    @property
+    def limits(self) -> counted_events.CountedLimits:
+        """Which events count."""
+        most = math.inf if self.max_weight_per_user is None else float(self.max_weight_per_user)
+        return counted_events.LIMITS._replace(weight=most, age=float(self.min_age))
 
     def weight(self, event: str) -> float:
         """Return the weight of an event of kind `event`, however its name is written."""

@@ -64,6 +64,8 @@ class HistoryStore:
     ----------
     bound : int
         Maximum number of events of a history.
+    limits : CountedLimits or None
+        Which events count; None for `counted_events.LIMITS`.
 
     Attributes
     ----------
@@ -76,12 +78,13 @@ class HistoryStore:
     which later events count.
     """
 
-    def __init__(self, bound: int) -> None:
+    def __init__(self, bound: int, limits: counted_events.CountedLimits | None = None) -> None:
         self._bound = bound
-        self._limits = counted_events.LIMITS
+        limits = limits or counted_events.LIMITS
+        self._limits = limits.numbers
         # Whether all events that were ever added count.
         self._every = True
-        self._classes = _region_sizes(max(bound, self._limits.events))
+        self._classes = _region_sizes(max(bound, limits.events))
         self._heads = np.full(len(self._classes) + 1, -1, dtype=np.int64)
         self._heads[-1] = 0
         self._regions = np.empty((0, 4), dtype=np.int64)
@@ -98,6 +101,7 @@ class HistoryStore:
         rows: Histories,
         arrived: NDArray[np.int64],
         opposed: NDArray[np.bool_],
+        limits: counted_events.CountedLimits | None = None,
     ) -> Self:
         """Create histories from the result of `HistoryStoreCopy.rows`; row u is that of user u.
 
@@ -111,8 +115,10 @@ class HistoryStore:
             Number of events that were added for each user.
         opposed : bool [n_users]
             Whether each user ever had an event of negative weight.
+        limits : CountedLimits or None
+            Which events count; None for `counted_events.LIMITS`.
         """
-        histories = cls(bound)
+        histories = cls(bound, limits)
         histories._opposed = opposed
         histories.some_opposed = bool(opposed.any())
         sizes = np.diff(rows.indptr)
@@ -167,7 +173,7 @@ class HistoryStore:
                 self._regions,
                 self._heads,
                 self._classes,
-                (self._limits.events, self._limits.repeats),
+                self._limits,
                 counted[done:],
             )
             if done < len(users):

@@ -8,13 +8,14 @@ import numpy as np
 from nearline.kernels import counted_events as counting
 from nearline.schema import Event
 from nearline.state.blocks import Columns, columns_of
+from nearline.state.config import StateConfig
 from nearline.state.vocabulary import Vocabulary
 
 Pairs = Sequence[tuple[int, Event]]
 
 
 def counted(
-    erased: Pairs, left: Pairs, index: Vocabulary, weight: Callable[[str], float]
+    erased: Pairs, left: Pairs, index: Vocabulary, config: StateConfig
 ) -> tuple[Columns, list[tuple[int, Event]]]:
     """Return the events of a user that counted before an erasure, also as columns of user 0.
 
@@ -24,16 +25,17 @@ def counted(
         All events of the user, in order of arrival.
     index : Vocabulary
         Indices of the items.
-    weight : callable
-        Maps the kind of an event to its weight.
+    config : StateConfig
+        Weights of the kinds of events, and which events count.
     """
     most = counting.LIMITS.events  # later events do not count
     first = sorted([*erased[:most], *left[:most]], key=itemgetter(0))[:most]
-    items = np.array([index[event.item_id] for _, event in first], dtype=np.int32)
-    which = counting.counted_events(np.zeros(len(items), dtype=np.int64), items)
+    rows = [(0, index[e.item_id], config.weight(e.event), e.timestamp) for _, e in first]
+    columns = columns_of(rows)
+    which = counting.counted_events(*columns, config.limits)
     chosen = [pair for pair, counts in zip(first, which.tolist(), strict=True) if counts]
-    rows = [(0, index[e.item_id], weight(e.event), e.timestamp) for _, e in chosen]
-    return columns_of(rows), chosen
+    users, items, weights, times = columns
+    return Columns(users[which], items[which], weights[which], times[which]), chosen
 
 
 def relevant(events: Pairs, bound: int, weight: Callable[[str], float]) -> Pairs:

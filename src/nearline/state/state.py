@@ -101,7 +101,7 @@ class State:
         self.definitions = Definitions()
         self.followers: tuple[Follower, ...] = ()
         self.events_of: RecordsOf = lambda _: []
-        self._histories = HistoryStore(self.config.history_length)
+        self._histories = HistoryStore(self.config.history_length, self.config.limits)
 
     @classmethod
     def restore(
@@ -133,8 +133,8 @@ class State:
         state.definitions = Definitions.from_copy(definitions)
         state.profiles = Profiles.from_copy(state.lock, profiles)
         state.showings = Showings.from_copy(state.lock, state.items.get, showings)
-        bound = config.history_length
-        state._histories = HistoryStore.from_rows(bound, histories, arrived, opposed)
+        bound, limits = config.history_length, config.limits
+        state._histories = HistoryStore.from_rows(bound, histories, arrived, opposed, limits)
         return state
 
     def apply(self, batch: Sequence[tuple[int, Record]]) -> None:
@@ -273,7 +273,7 @@ class State:
         self, user_id: str, gone: list[tuple[int, Event]], left: list[tuple[int, Event]]
     ) -> tuple[Histories, Added | None]:
         """Remove events, and add the other ones of the user again; return both for followers."""
-        columns, before = counted(gone, left, self.items, self.config.weight)
+        columns, before = counted(gone, left, self.items, self.config)
         _, history = by_user(columns, by_time=True)
         self.counters.subtract(*current(history))
         contexts = [event.context for _, event in before]

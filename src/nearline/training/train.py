@@ -115,8 +115,8 @@ def train(
 def read(log: Readable, spec: TrainingSpec) -> Dataset:
     """Read the training data from the log; errors are those of `train`."""
     check_serves(spec.config.new_model())
-    weight = spec.config.state.weight
-    data = dataset_from_log(log, spec.offset, weight, item_ids=spec.item_ids)
+    state, item_ids = spec.config.state, spec.item_ids
+    data = dataset_from_log(log, spec.offset, state.weight, limits=state.limits, item_ids=item_ids)
     if data.n_interactions == 0:
         raise NotTrained("the log has no events to train on; import or observe some first")
     return data
@@ -211,6 +211,7 @@ def describe(
         data_until=float(data.histories.times.max()),
         order=data.order,
         encoder=data.encoder,
+        limits=spec.config.state.limits.protective,
     )
     return Snapshot(manifest, arrays, data.item_ids)
 
