@@ -98,10 +98,10 @@ class Gated(Recommender):
         super().__init__()
         self.entered, self.gate = threading.Event(), threading.Event()
 
-    def recommend_many(self, *args: Any, **options: Any) -> Any:
+    def recommend_lists(self, *args: Any, **options: Any) -> Any:
         self.entered.set()
         assert self.gate.wait(120)
-        return super().recommend_many(*args, **options)
+        return super().recommend_lists(*args, **options)
 
 
 def test_other_requests_are_answered_during_a_batch() -> None:
@@ -124,9 +124,9 @@ def test_other_requests_are_answered_during_a_batch() -> None:
 
 
 def test_a_batch_yields_after_each_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After each block of users, of rows and of encoded lists; the answer is the same."""
+    """After each block of users and after each piece that was encoded; the answer is the same."""
     monkeypatch.setattr(batches, "BLOCK_USERS", 2)
-    monkeypatch.setattr(batches, "PIECE_LINES", 3)
+    monkeypatch.setattr(batches, "PIECE_ITEMS", 3)
     calls: list[str] = []
     monkeypatch.setattr(BatchTurns, "give_way", lambda self: calls.append("piece"))
     body = {"user_ids": USERS, "k": 3}
@@ -134,9 +134,8 @@ def test_a_batch_yields_after_each_piece(monkeypatch: pytest.MonkeyPatch) -> Non
         wait_until_ready(client.get)
         pieces = client.post(URL, json=body)
         assert pieces.status_code == 200
-        lines = sum(len(one["items"]) for one in pieces.json()["items"])
-        # Five users in blocks of two; lines in pieces of three; and lists one by one.
-        assert len(calls) == 3 + -(-lines // 3) + 5
+        # Five users in blocks of two, and lists of three items one by one.
+        assert len(calls) == 3 + 5
         monkeypatch.undo()
         assert client.post(URL, json=body).content == pieces.content
 

@@ -284,6 +284,9 @@ def run_server(
     `on_listening` is called once the server accepts connections.
     """
     from nearline import server
+    from nearline.common.memory import keep_little
+
+    keep_little()
 
     def announce(line: str) -> None:
         if as_json:

@@ -3,12 +3,32 @@
 import ctypes
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
+# Parameters of glibc's ``mallopt``: bytes from which on an allocation is mapped by itself, free
+# bytes at the end of the heap from which on they are returned, and the number of arenas.
+_MMAP_THRESHOLD, _TRIM_THRESHOLD, _ARENA_MAX = -3, -1, -8
+MAPPED_BYTES, KEPT_BYTES, ARENAS = 4_194_304, 16_777_216, 2
+
 _lock = Lock()
 _pauses = 0
+
+
+def keep_little() -> None:
+    """Have the C library keep little freed memory for the rest of the process.
+
+    By default, glibc raises its thresholds when large arrays are freed, so that later ones are put
+    between small objects and their memory is hardly ever returned, and it has up to eight arenas
+    per core, each of which keeps its own free memory. Must be called before threads are started;
+    other C libraries are not affected.
+    """
+    mallopt = _function("mallopt")
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, MAPPED_BYTES)
+        mallopt(_TRIM_THRESHOLD, KEPT_BYTES)
+        mallopt(_ARENA_MAX, ARENAS)
 
 
 def give_back() -> None:
@@ -16,9 +36,16 @@ def give_back() -> None:
 
     Systems whose C library has no ``malloc_trim`` (all but glibc) are not affected.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    trim = _function("malloc_trim")
     if trim is not None:
         trim(0)
+
+
+def _function(name: str) -> Callable[..., int] | None:
+    """Return a function that only glibc has."""
+    library = ctypes.CDLL(None) if os.name == "posix" else None
+    known = hasattr(library, "gnu_get_libc_version")
+    return getattr(library, name, None) if known else None
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Methods of the recommender that answer requests for lists and explanations."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,23 @@ class ListMethods(TrackingMethods):
             progress=progress,
         )
         return to_frame(frame, histories if histories is not None else self._like)
+
+    def recommend_lists(
+        self,
+        users: Iterable[str],
+        *,
+        block_users: int = batch.BLOCK,
+        progress: Progress = no_progress,
+        **options: Any,
+    ) -> Iterator[tuple[str, list[tuple[str, float]]]]:
+        """Yield each user and the IDs and scores of the list, without a frame.
+
+        The lists are those of `recommend_many`; a block of users is computed at a time.
+        """
+        asked = make_options(ListOptions, **options)
+        return batch.recommend_lists(
+            users, asked, self._view(), block=block_users, progress=progress
+        )
 
     def export(
         self,

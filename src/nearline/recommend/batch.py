@@ -87,6 +87,32 @@ def recommend_many(
     return _columns(user_ids, blocks, view, fields)
 
 
+def recommend_lists(
+    users: Iterable[str],
+    options: ListOptions,
+    view: View,
+    *,
+    block: int,
+    progress: Progress = no_progress,
+) -> Iterator[tuple[str, list[tuple[str, float]]]]:
+    """Yield each user and the IDs and scores of the list, as `recommend_many` without a frame.
+
+    Raises
+    ------
+    InvalidInput
+        An option or an ID is invalid.
+    """
+    check_options(resolved(options, view.state))
+    user_ids = [check_id(user, "users") for user in as_list(users, "users", "user ids")]
+    histories = partial(_known_histories, user_ids, view.state)
+    rows = iter(user_ids)
+    for items, scores, _ in _blocks(histories, user_ids, options, view, progress, block):
+        names = view.state.items.table()
+        for numbers, values in zip(items.tolist(), scores.tolist(), strict=True):
+            pairs = zip(numbers, values, strict=True)
+            yield next(rows), [(names[item], score) for item, score in pairs if item >= 0]
+
+
 def _known_histories(user_ids: Sequence[str], state: State, first: int, last: int) -> Histories:
     return state.histories_of(user_ids[first:last]).without_superseded()
 

@@ -3,10 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from itertools import groupby
-from operator import itemgetter
 from types import TracebackType
-from typing import Any
 
 import msgspec
 
@@ -16,9 +13,9 @@ from nearline.server.bodies import BatchIn, UserItems
 from nearline.server.decoding import convert_each
 from nearline.server.traffic import Traffic
 
-# Users whose lists are computed at a time, and lines that are encoded at a time.
+# Users whose lists are computed at a time, and items that are encoded at a time.
 BLOCK_USERS = 256
-PIECE_LINES = 2_000
+PIECE_ITEMS = 2_000
 # Factor of the duration of a piece for which a batch yields to other requests, and the seconds
 # between two checks whether there are any.
 YIELD_SHARE = 2.0
@@ -92,40 +89,33 @@ def answer_batch(engine: Recommender, question: BatchIn, give_way: Callable[[], 
     names = question.fields
     while True:
         model, offset = engine.model_id, engine.offset
-        frame = engine.recommend_many(
-            users, block_users=BLOCK_USERS, progress=lambda *_: give_way(), **options
+        found = dict(
+            engine.recommend_lists(
+                users, block_users=BLOCK_USERS, progress=lambda *_: give_way(), **options
+            )
         )
         if engine.model_id == model:
             break  # otherwise a promotion came in between, and the lists may be of either model
-    lists: dict[str, list[ScoredItem]] = {}
-    for rows in _rows_of(frame):
-        for user_id, group in groupby(rows, key=itemgetter(0)):
-            items = lists.setdefault(user_id, [])
-            for _, item_id, score in group:
-                fields = engine.fields(item_id, names) if names else {}
-                items.append(ScoredItem(item_id, score, fields))
-        give_way()
     parts = []
     k = engine.resolved(question).k or 1
-    for users in _pieces(question.user_ids, max(1, PIECE_LINES // k)):
-        some = [UserItems(user_id=user_id, items=lists.get(user_id, [])) for user_id in users]
-        parts.append(msgspec.json.encode(some)[1:-1])  # without the brackets
+    for some in _pieces(question.user_ids, max(1, PIECE_ITEMS // k)):
+        lists = [
+            UserItems(
+                user_id=user_id,
+                items=[
+                    ScoredItem(item_id, score, engine.fields(item_id, names) if names else {})
+                    for item_id, score in found[user_id]
+                ],
+            )
+            for user_id in some
+        ]
+        parts.append(msgspec.json.encode(lists)[1:-1])  # without the brackets
         give_way()
     return b'{"items":[%b],"model":%b,"offset":%d}' % (
         b",".join(parts),
         msgspec.json.encode(model),
         offset,
     )
-
-
-def _rows_of(frame: Any) -> Iterable[Iterable[tuple[str, str, float]]]:
-    """Yield the rows of a frame in pieces; it has the type of the training data."""
-    import narwhals as nw  # takes long to import, and only batches need it
-
-    table = nw.from_native(frame, eager_only=True)
-    for first in range(0, len(table), PIECE_LINES):
-        columns = table[first : first + PIECE_LINES].to_dict(as_series=False)
-        yield zip(columns["user_id"], columns["item_id"], columns["score"], strict=True)
 
 
 def _pieces(values: list[str], size: int) -> Iterable[list[str]]:
