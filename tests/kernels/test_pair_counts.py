@@ -1,6 +1,7 @@
 """Counts of pairs: by hand, against the oracle, and event by event against a whole log."""
 
 from collections import defaultdict
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given, settings
@@ -117,6 +118,35 @@ def test_changes_give_the_counts_of_the_longer_log(
     whole, _ = histories(log, by_time=True)
     expected = as_pairs(pair_counts(whole, steps(reach), N_ITEMS, most=N_ITEMS, shares=shares))
     assert {pair: count for pair, count in totals.items() if count} == expected
+
+
+PAIR_COUNTS: st.SearchStrategy[Pairs] = st.dictionaries(
+    st.tuples(st.integers(0, 4), st.integers(0, 4)).filter(lambda pair: pair[0] != pair[1]),
+    st.integers(-3, 3).filter(bool),
+)
+
+
+@settings(deadline=None)
+@given(PAIR_COUNTS, PAIR_COUNTS)
+def test_merged_counts_are_the_positive_sums(fixed: Pairs, changes: Pairs) -> None:
+    """Two of seven items are new."""
+    rows = sorted((pair, abs(total)) for pair, total in fixed.items())
+    counts = Counts(
+        np.searchsorted([source for (source, _), _ in rows], np.arange(6)).astype(np.int64),
+        np.array([target for (_, target), _ in rows], dtype=np.int32),
+        np.array([total for _, total in rows], dtype=np.int64),
+    )
+    moved = {(a + 2, b + 2): change for (a, b), change in changes.items()}
+    entries = [(source << 32 | target, change, 0) for (source, target), change in moved.items()]
+    table = make_table(64)
+    rehash(np.array(entries, dtype=np.int64).reshape(-1, 3), table)
+    sums = dict(rows)
+    for pair, change in moved.items():
+        sums[pair] = sums.get(pair, 0) + change
+    result = merged(counts, table, 7)
+    assert as_pairs(result) == {pair: total for pair, total in sums.items() if total > 0}
+    for first, last in pairwise(result.indptr):
+        assert (np.diff(result.items[first:last]) > 0).all()
 
 
 @settings(deadline=None)

@@ -11,8 +11,10 @@ from nearline.kernels.opinions import superseded, superseded_after
 from nearline.schema import Item
 from nearline.state import Added, UsersChanged
 
-# Events per call of the model: amortises the cost of a call, and bounds the memory of the changes.
+# Events that are joined: each batch has the earlier events of its users, the joined one only once.
 EVENTS_AT_ONCE = 20_000
+# Events per call of the model: amortises the cost of a call, and bounds the memory of the changes.
+EVENTS_PER_CALL = 4_000
 
 
 class Acknowledgement(NamedTuple):
@@ -31,6 +33,56 @@ Entry = tuple[int, Item | None]
 # One queued change: an item, new events, a user's history to unlearn; an acknowledgement, or a
 # compaction.
 Waiting = Entry | Added | Histories | UsersChanged | Acknowledgement | Compaction
+
+
+class ChangeQueue:
+    """Changes in the order of the log, which waits for a model to learn them.
+
+    Batches of events are joined as they come, so that the memory of a queue that becomes long does
+    not grow with the histories of the users times the number of batches. Not thread-safe.
+
+    Attributes
+    ----------
+    events : int
+        Number of events in the queue.
+    """
+
+    def __init__(self) -> None:
+        self._changes: list[Waiting] = []
+        # Batches at the end of the list that are not joined yet, and their events.
+        self._batches = self._events = 0
+        self.events = 0
+
+    def extend(self, changes: Iterable[Waiting]) -> None:
+        """Add changes at the end."""
+        for what in changes:
+            self._changes.append(what)
+            if not isinstance(what, Added):
+                self._batches = self._events = 0
+                continue
+            self._batches += 1
+            self._events += len(what.events.items)
+            self.events += len(what.events.items)
+            if self._events >= EVENTS_AT_ONCE:
+                batches = cast("list[Added]", self._changes[-self._batches :])
+                self._changes[-self._batches :] = [joined(batches)]
+                self._batches = self._events = 0
+
+    def take(self) -> list[Waiting | None]:
+        """Return all changes, for `consumed`, and remove them."""
+        changes: list[Waiting | None] = [*self._changes]
+        self._changes = []
+        self._batches = self._events = self.events = 0
+        return changes
+
+
+def consumed(changes: list[Waiting | None]) -> Iterator[Waiting]:
+    """Yield changes and replace all but acknowledgements by None, which frees their memory."""
+    for place, what in enumerate(changes):
+        if what is not None:
+            if not isinstance(what, Acknowledgement):
+                changes[place] = None
+            yield what
 
 
 def together(

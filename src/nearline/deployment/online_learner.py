@@ -20,10 +20,13 @@ from nearline.common.memory import collection_paused
 from nearline.data import LANGUAGE, Histories
 from nearline.deployment.changes import (
     EVENTS_AT_ONCE,
+    EVENTS_PER_CALL,
     Acknowledgement,
+    ChangeQueue,
     Compaction,
     Entry,
     Waiting,
+    consumed,
     current_events,
     together,
 )
@@ -80,7 +83,7 @@ class OnlineLearner:
         self._lock = Lock()
         self._drain: Thread | None = None
         # Changes queued until catching up is complete, in order; None once it is.
-        self._waiting: list[Waiting] | None = []
+        self._waiting: ChangeQueue | None = ChangeQueue()
 
     @property
     def lags(self) -> bool:
@@ -174,7 +177,7 @@ class OnlineLearner:
         """
         ended = Signal()
         with self._lock:
-            self._waiting = []
+            self._waiting = ChangeQueue()
 
         def learn() -> None:
             while not ended.wait(POLL_SECONDS):
@@ -196,7 +199,8 @@ class OnlineLearner:
             if self._waiting is not None:
                 self._waiting.extend(changed)
             else:
-                self._waiting = list(changed)
+                self._waiting = ChangeQueue()
+                self._waiting.extend(changed)
                 self._drain = Thread(target=self._learn_queued, name="nearline-learn")
                 self._drain.start()
 
@@ -211,8 +215,8 @@ class OnlineLearner:
                         if isinstance(what, Acknowledgement) and not what.future.done():
                             what.future.set_exception(error)
 
-    def _learn(self, waiting: list[Waiting]) -> None:
-        for what in together(waiting):
+    def _learn(self, waiting: list[Waiting | None]) -> None:
+        for what in together(consumed(waiting)):
             if isinstance(what, Acknowledgement):
                 what.future.set_result(what.result)
             elif isinstance(what, list):
@@ -224,9 +228,7 @@ class OnlineLearner:
             elif isinstance(what, Compaction):
                 self.model.compact()
             elif isinstance(what, Added):
-                self._observe(self.model, what)
-                if self.model.wants_compaction:
-                    self.model.compact()
+                self._observe(self.model, what, compact=True)
             else:
                 self.model.forget(what)
 
@@ -244,23 +246,19 @@ class OnlineLearner:
             others = tuple(f for f in self._state.followers if f is not self)
             self._state.followers = others
 
-    def _next(self) -> list[Waiting] | None:
+    def _next(self) -> list[Waiting | None]:
         """Take the queued changes; once there are none, later changes apply at once."""
         with self._lock:
-            waiting, self._waiting = self._waiting, []
+            waiting = self._waiting.take() if self._waiting is not None else []
             if not waiting:
                 self._waiting = None
             return waiting
 
-    def _take(self) -> list[Waiting]:
+    def _take(self) -> list[Waiting | None]:
         """Take the queued changes if they make a full batch, and keep queueing later ones."""
         with self._lock:
-            waiting = self._waiting or []
-            events = (len(what.events.items) for what in waiting if isinstance(what, Added))
-            if sum(events) < EVENTS_AT_ONCE:
-                return []
-            self._waiting = []
-            return waiting
+            full = self._waiting is not None and self._waiting.events >= EVENTS_AT_ONCE
+            return self._waiting.take() if self._waiting is not None and full else []
 
     def _waits(self, *what: Waiting) -> bool:
         """Queue changes if earlier ones are queued; return whether they were."""
@@ -292,21 +290,24 @@ class OnlineLearner:
             replace(before, features=features[0]), replace(after, features=features[1])
         )
 
-    def _observe(self, learner: LearnsOnline, added: Added) -> None:
+    def _observe(self, learner: LearnsOnline, added: Added, *, compact: bool = False) -> None:
+        """Teach a model new events, in pieces; `compact` compacts it where it wants that."""
         before, events = added.before, added.events
         if added.opposed.any():
             before, replaced, events = current_events(before, events)
             if len(replaced.items):
                 learner.forget(replaced)
-        if len(events.items) <= EVENTS_AT_ONCE:  # nearly always, and avoids copies
-            learner.observe(before, events)
-            return
         first = 0
         while first < len(events):
-            most = events.indptr[first] + EVENTS_AT_ONCE
+            most = events.indptr[first] + EVENTS_PER_CALL
             last = max(first + 1, int(np.searchsorted(events.indptr, most, side="right")) - 1)
-            users = np.arange(first, last)
-            learner.observe(before.select(users), events.select(users))
+            if last - first == len(events):  # nearly always, and avoids copies
+                learner.observe(before, events)
+            else:
+                users = np.arange(first, last)
+                learner.observe(before.select(users), events.select(users))
+            if compact and learner.wants_compaction:
+                learner.compact()
             first = last
 
 

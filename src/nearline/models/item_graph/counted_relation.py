@@ -15,6 +15,8 @@ from nearline.models.item_graph.graph_store import Divisors, GraphStore
 SMALLEST_TABLE = 1_024
 # Bytes of changes from which on they are packed into the fixed counts.
 COMPACTION_BYTES = 100_000_000
+# Changes for which room is made at a time; many of them are of pairs that have changed before.
+CHANGES_AT_ONCE = 262_144
 # Parts in which the quotients of all edges are computed.
 PARTS = 64
 
@@ -82,11 +84,14 @@ class CountedRelation:
         A changed pair takes 24 bytes in a table of which at least a quarter is empty, and a new
         edge takes 16 bytes.
         """
-        self.preallocate(len(changes.units))
-        edges = store.edges(len(changes.units))
-        n_pairs, n_added = apply_changes(changes, self._counts, self._table, edges, relation)
-        self.n_changed += n_pairs
-        store.set_edge_count(n_added)
+        for first in range(0, len(changes.units), CHANGES_AT_ONCE):
+            own = slice(first, first + CHANGES_AT_ONCE)
+            some = Changes(changes.sources[own], changes.targets[own], changes.units[own])
+            self.preallocate(len(some.units))
+            edges = store.edges(len(some.units))
+            n_pairs, n_added = apply_changes(some, self._counts, self._table, edges, relation)
+            self.n_changed += n_pairs
+            store.set_edge_count(n_added)
 
     def merged(self, n_items: int) -> Counts:
         """Return the sums of fixed counts and changes over `n_items` items."""
