@@ -1,6 +1,6 @@
 """Attacks on privacy and on lists, measured on MovieLens 100K.
 
-    python -m benchmarks.attacks [--write] [membership | shilling]
+    python -m benchmarks.attacks [--write] [membership | shilling | detection]
 
 *Membership*: an attacker knows a person and asks for the list of half of the person's history
 (`POST /v1/recommendations`). The score of the attack is the number of films of the other half in
@@ -8,28 +8,46 @@ the list, plus their mean reciprocal rank; a second attack also compares with a 
 lacks the person. The same people are scored by a model with them, by one without them, and by one
 that has forgotten them. An AUC of 0.5 means that the attacker can only guess.
 
-*Shilling*: 1, 3 and 5 % fake users, each with the same target film and 30 others, at random or
-popular ones. Hit rate: the share of real users in whose list the target is, before and after.
+*Shilling*: 1, 3 and 5 % fake users, each with the same target film and 30 others: at random,
+popular ones (*bandwagon*), or popular ones with the target after each of the first five (*adjacent*). Their
+events arrive live after all others, within minutes (*burst*), or all but the first one a day later
+(*patient*). Hit rate: the share of real users in whose list the target is, without fake users and
+with them, with the default settings and with protective ones. Real users have their real times, and
+their last film is held out: the accuracy of both settings is the share of users whose list has it.
+
+*Detection*: precision and recall of `nearline.trust.profiles` for the same fake users, with targets
+and seeds that were not used while it was written, and what it reports without fake users.
+
 Everything is seeded.
 """
 
 import argparse
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from benchmarks.machine import write
+from benchmarks.machine import RESULTS, spread, write
+from msgspec.structs import replace
 from numpy.typing import ArrayLike, NDArray
 
 import nearline as nl
 from nearline.config import Config
 from nearline.data.public import load_dataset
+from nearline.state import StateConfig
+from nearline.trust.profiles import profile_report
 
 Rows = dict[str, list[str]]
 
 K, FILLERS, TARGETS, SHARES = 10, 30, 4, (0.01, 0.03, 0.05)
-PEOPLE = 200
+PEOPLE, DAY = 200, 86_400.0
+KINDS, REPEATS = ("random", "bandwagon", "adjacent"), 5
+# Seconds between the first event of a fake user and the others.
+PACES = (("burst", 0.0), ("patient", DAY))
+PROTECTIVE = StateConfig(min_age=600.0, max_weight_per_user=100.0)
+DETECTION_SEEDS = range(100, 110)
 # No search for settings, which would hide the effect of the data.
 CONFIG = Config(settings={"search": {"evaluations": 0}})
 
@@ -69,9 +87,9 @@ def overlap(rec: nl.Recommender, items: list[str]) -> float:
     return len(ranks) + float(np.mean([1 / at for at in ranks] or [0.0]))
 
 
-def membership(rows: Rows, seed: int = 0) -> list[dict[str, Any]]:
+def membership(rows: Rows) -> list[dict[str, Any]]:
     """Measure how well an attacker tells who is in the data."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     people = rng.permutation(sorted(rows))[:PEOPLE].tolist()
     others = {user: items for user, items in rows.items() if user not in set(people)}
     scores: dict[str, list[float]] = {}
@@ -96,15 +114,33 @@ def membership(rows: Rows, seed: int = 0) -> list[dict[str, Any]]:
     return found
 
 
+def timed(rows: Rows) -> list[nl.Event]:
+    """Return the events of all users but their last, with their real times."""
+    table = load_dataset("movielens-100k").interactions
+    columns = (table[name].to_pylist() for name in ("user_id", "item_id", "timestamp"))
+    times = {(str(user), str(item)): float(at) for user, item, at in zip(*columns, strict=True)}
+    return [
+        nl.Event(user_id=user, item_id=item, timestamp=times[user, item])
+        for user, items in rows.items()
+        for item in items[:-1]
+    ]
+
+
 def fakes(rows: Rows, target: str, share: float, kind: str, rng: np.random.Generator) -> Rows:
     """Return fake users with a target and fillers: random films, or popular ones."""
     items, counts = np.unique(np.concatenate(list(rows.values())), return_counts=True)
-    chances = counts / counts.sum() if kind == "popular" else np.full(len(items), 1 / len(items))
+    even = np.full(len(items), 1 / len(items))
+    chances = even if kind == "random" else counts / counts.sum()
     made: Rows = {}
     for number in range(round(share * len(rows))):
         chosen: NDArray[Any] = rng.choice(items, FILLERS, replace=False, p=chances)
-        mixed = [*(one for one in chosen.tolist() if one != target), target]
-        made[f"fake{number}"] = rng.permutation(mixed).tolist()
+        fillers = [one for one in chosen.tolist() if one != target]
+        if kind == "adjacent":
+            pairs = [(one, target) for one in fillers[:REPEATS]]
+            mixed = [item for pair in pairs for item in pair] + fillers[REPEATS:]
+        else:
+            mixed = rng.permutation([*fillers, target]).tolist()
+        made[f"fake{number}"] = mixed
     return made
 
 
@@ -115,45 +151,140 @@ def hit_rate(rec: nl.Recommender, users: Sequence[str], target: str) -> float:
     return len(set(owners[items == target].tolist())) / len(users)
 
 
-def shilling(rows: Rows, seed: int = 0) -> list[dict[str, Any]]:
-    """Measure how far fake users push a film."""
-    rng = np.random.default_rng(seed)
-    users = sorted(rows)
-    items, counts = np.unique(np.concatenate(list(rows.values())), return_counts=True)
-    targets = rng.permutation(items[(counts >= 60) & (counts <= 120)])[:TARGETS].tolist()
-    with fitted(rows) as rec:
-        before = {target: hit_rate(rec, users, target) for target in targets}
-    found = []
-    for kind in ("random", "popular"):
-        for share in SHARES:
-            after = []
-            for target in targets:
-                with fitted(rows | fakes(rows, target, share, kind, rng)) as rec:
-                    after.append(hit_rate(rec, users, target))
-            found.append(
-                {
-                    "attack": f"shilling, {kind} fillers",
-                    "share": share,
-                    "before": float(np.mean(list(before.values()))),
-                    "after": float(np.mean(after)),
-                }
+def accuracy(rec: nl.Recommender, rows: Rows) -> float:
+    """Return the share of users whose list has the film that was held out."""
+    lists = rec.recommend_many(list(rows), k=K)
+    pairs = zip(lists["user_id"].to_pylist(), lists["item_id"].to_pylist(), strict=True)
+    hits: int = sum(rows[user][-1] == item for user, item in pairs)
+    return hits / len(rows)
+
+
+def attacked(
+    rec: nl.Recommender, users: Sequence[str], target: str, made: Rows, began: float, wait: float
+) -> float:
+    """Return the hit rate while fake users are in the store; then erase them."""
+    rec.append_events(
+        [
+            nl.Event(
+                user_id=user,
+                item_id=item,
+                timestamp=began + 10.0 * at + (wait if at else 0.0),
             )
-            print(found[-1], flush=True)
+            for user, items in made.items()
+            for at, item in enumerate(items)
+        ]
+    ).result()
+    found = hit_rate(rec, users, target)
+    for user in made:
+        rec.forget(user).result()
     return found
+
+
+def shilling(rows: Rows) -> list[dict[str, Any]]:
+    """Measure how far fake users push a film."""
+    users, found = sorted(rows), []
+    events = timed(rows)
+    began = max(event.timestamp for event in events) + DAY
+    items, counts = np.unique(np.concatenate(list(rows.values())), return_counts=True)
+    some = items[(counts >= 60) & (counts <= 120)]
+    targets = np.random.default_rng(0).permutation(some)[:TARGETS].tolist()
+    for name, state in (("default", StateConfig()), ("protective", PROTECTIVE)):
+        columns = {
+            "user_id": [event.user_id for event in events],
+            "item_id": [event.item_id for event in events],
+            "timestamp": [event.timestamp for event in events],
+        }
+        with nl.Recommender(config=replace(CONFIG, state=state)).fit(pa.table(columns)) as rec:
+            hits = accuracy(rec, rows)
+            before = float(np.mean([hit_rate(rec, users, target) for target in targets]))
+            for kind, share, (pace, wait) in product(KINDS, SHARES, PACES):
+                rng = np.random.default_rng(1)
+                after = [
+                    attacked(rec, users, target, fakes(rows, target, share, kind, rng), began, wait)
+                    for target in targets
+                ]
+                found.append(
+                    {
+                        "attack": f"shilling, {kind}, {pace}",
+                        "settings": name,
+                        "share": share,
+                        "accuracy": hits,
+                        "before": before,
+                        "after": float(np.mean(after)),
+                        "ratio": float(np.mean(after)) / before,
+                    }
+                )
+                print(found[-1], flush=True)
+    return found
+
+
+def detection(rows: Rows) -> list[dict[str, Any]]:
+    """Measure precision and recall of the detector of made-up profiles."""
+    items, counts = np.unique(np.concatenate(list(rows.values())), return_counts=True)
+    index = {item: at for at, item in enumerate(items.tolist())}
+    some = items[(counts >= 60) & (counts <= 120)]
+
+    def suspected(profiles: Rows) -> set[str]:
+        sizes = [len(one) for one in profiles.values()]
+        taken = np.array([index[item] for one in profiles.values() for item in one])
+        users = np.repeat(np.arange(len(sizes)), sizes)
+        report = profile_report(users, taken, list(profiles), items.tolist())
+        return {one.user_id for one in report.profiles}
+
+    found: list[dict[str, Any]] = [
+        {"attack": "detection, no fake users", "suspected": len(suspected(rows))}
+    ]
+    print(found[-1], flush=True)
+    for kind, share in product(KINDS, SHARES):
+        told_all, right_all, made_all, recalls = 0, 0, 0, []
+        for seed in DETECTION_SEEDS:
+            rng = np.random.default_rng(seed)
+            made = fakes(rows, str(rng.choice(some)), share, kind, rng)
+            told = suspected(rows | made)
+            right = len(told & made.keys())
+            told_all, right_all, made_all = (
+                told_all + len(told),
+                right_all + right,
+                made_all + len(made),
+            )
+            recalls.append(right / len(made))
+        found.append(
+            {
+                "attack": f"detection, {kind}",
+                "share": share,
+                "precision": right_all / told_all if told_all else 0.0,
+                "recall": right_all / made_all,
+                "recall_by_seed": spread(recalls),
+            }
+        )
+        print(found[-1], flush=True)
+    return found
+
+
+MEASURES = {"membership": membership, "shilling": shilling, "detection": detection}
+
+
+def kept(parts: Collection[str]) -> list[dict[str, Any]]:
+    """Return the rows of the last run of all other parts."""
+    try:
+        rows = json.loads((RESULTS / "attacks.json").read_text())["rows"]
+    except FileNotFoundError:
+        return []
+    return [row for row in rows if row["attack"].partition(",")[0] not in parts]
 
 
 def main() -> None:
     """Measure the attacks and print the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("parts", nargs="*", choices=["membership", "shilling", []])
+    parser.add_argument("parts", nargs="*", choices=[*MEASURES, []])
     parser.add_argument("--write", action="store_true", help="write results/attacks.json")
     given = parser.parse_args()
-    rows, figures = histories(), []
-    for part, measure in (("membership", membership), ("shilling", shilling)):
-        if not given.parts or part in given.parts:
-            figures += measure(rows)
+    rows, parts = histories(), given.parts or list(MEASURES)
+    figures = [row for part in parts for row in MEASURES[part](rows)]
     if given.write:
-        write("attacks", {"k": K, "fillers": FILLERS, "targets": TARGETS}, figures)
+        settings = {"k": K, "fillers": FILLERS, "targets": TARGETS, "seeds": len(DETECTION_SEEDS)}
+        protective = {"min_age": PROTECTIVE.min_age, "weight": PROTECTIVE.max_weight_per_user}
+        write("attacks", settings | {"protective": protective}, kept(parts) + figures)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,13 @@ from pathlib import Path
 import click
 
 from nearline.cli.keys import folder_option
-from nearline.cli.options import example, json_option, open_store, store_option
+from nearline.cli.options import check_store, example, json_option, open_store, store_option
 from nearline.cli.output import printable, write_json, write_table
 
 
 @click.group("audit", epilog=example("nearline audit verify --store shop/"))
 def audit() -> None:
-    """Verify and show the audit log, which `nearline serve --audit` writes."""
+    """Verify and show the audit log, which `nearline serve --audit` writes; find made-up users."""
 
 
 @audit.command("verify", epilog=example("nearline audit verify --store shop/"))
@@ -44,6 +44,53 @@ def receipt(token: str, store: Path, as_json: bool) -> None:
         write_json(found)
         return
     write_table([["receipt", ""], *([name, str(value)] for name, value in found.items())])
+
+
+@audit.command("profiles", epilog=example("nearline audit profiles --store shop/"))
+@store_option
+@json_option
+def profiles(store: Path, as_json: bool) -> None:
+    """List users who are probably made up, and the items that they push.
+
+    A server may have the store open. Nothing is changed.
+    """
+    import numpy as np
+
+    from nearline.config import Config, with_settings_of
+    from nearline.data import dataset_from_log
+    from nearline.deployment.location import log_url
+    from nearline.log import open_log
+    from nearline.trust.profiles import profile_report
+
+    check_store(store)
+    weight = with_settings_of(store, Config()).state.weight
+    with open_log(log_url(store), read_only=True) as log:
+        data = dataset_from_log(log, log.end, weight)
+    liked = data.histories.weights > 0
+    users = np.repeat(np.arange(data.n_users), np.diff(data.histories.indptr))[liked]
+    items = data.histories.items[liked].astype(np.int64)
+    found = profile_report(users, items, data.user_ids, data.item_ids)
+    if as_json:
+        write_json(found)
+        return
+    click.echo(f"{found.checked:,} profiles checked, {len(found.profiles):,} suspected.")
+    if not found.targets:
+        return
+    write_table(
+        [
+            ["item", "suspected", "users", "probability"],
+            *(
+                [one.item_id, str(one.profiles), str(one.users), f"{one.probability:.1e}"]
+                for one in found.targets
+            ),
+        ]
+    )
+    write_table(
+        [
+            ["user", "score", "item"],
+            *([one.user_id, f"{one.score:.4f}", one.target] for one in found.profiles),
+        ]
+    )
 
 
 @audit.command("show", epilog=example("nearline audit show --store shop/ --user u1"))
