@@ -9,11 +9,12 @@ lacks the person. The same people are scored by a model with them, by one withou
 that has forgotten them. An AUC of 0.5 means that the attacker can only guess.
 
 *Shilling*: 1, 3 and 5 % fake users, each with the same target film and 30 others: at random,
-popular ones (*bandwagon*), or popular ones with the target after each of the first five (*adjacent*). Their
-events arrive live after all others, within minutes (*burst*), or all but the first one a day later
-(*patient*). Hit rate: the share of real users in whose list the target is, without fake users and
-with them, with the default settings and with protective ones. Real users have their real times, and
-their last film is held out: the accuracy of both settings is the share of users whose list has it.
+popular ones (*bandwagon*), or popular ones with the target after each of the first five
+(*adjacent*). Their events arrive live after all others, within minutes (*burst*), or all but the
+first one a day later (*patient*). Hit rate: the share of real users in whose list the target is,
+without fake users and with them, with the default settings and with protective ones. Real users
+have their real times, and their last film is held out: the accuracy of both settings is the share
+of users whose list has it.
 
 *Detection*: precision and recall of `nearline.trust.profiles` for the same fake users, with targets
 and seeds that were not used while it was written, and what it reports without fake users.
@@ -24,7 +25,7 @@ Everything is seeded.
 import argparse
 import json
 from collections.abc import Collection, Sequence
-from itertools import product
+from itertools import count, product
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,7 @@ KINDS, REPEATS = ("random", "bandwagon", "adjacent"), 5
 PACES = (("burst", 0.0), ("patient", DAY))
 PROTECTIVE = StateConfig(min_age=600.0, max_weight_per_user=100.0)
 DETECTION_SEEDS = range(100, 110)
+ATTACKS = count()
 # No search for settings, which would hide the effect of the data.
 CONFIG = Config(settings={"search": {"evaluations": 0}})
 
@@ -163,20 +165,22 @@ def attacked(
     rec: nl.Recommender, users: Sequence[str], target: str, made: Rows, began: float, wait: float
 ) -> float:
     """Return the hit rate while fake users are in the store; then erase them."""
-    rec.append_events(
-        [
-            nl.Event(
-                user_id=user,
-                item_id=item,
-                timestamp=began + 10.0 * at + (wait if at else 0.0),
-            )
-            for user, items in made.items()
-            for at, item in enumerate(items)
-        ]
-    ).result()
+    # An erased user does not come back with old events, so each attack has users of its own.
+    names = {user: f"{user} of {next(ATTACKS)}" for user in made}
+    events = [
+        nl.Event(
+            user_id=names[user],
+            item_id=item,
+            timestamp=began + 10.0 * at + (wait if at else 0.0),
+        )
+        for user, items in made.items()
+        for at, item in enumerate(items)
+    ]
+    rec.append_events(events).result()
     found = hit_rate(rec, users, target)
-    for user in made:
-        rec.forget(user).result()
+    erased = sum(rec.forget(user).result() for user in names.values())
+    if erased != len(events):
+        raise RuntimeError(f"{len(events)} events were sent, and {erased} erased")
     return found
 
 
