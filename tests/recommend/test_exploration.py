@@ -1,7 +1,7 @@
 """Exploration: lists hold still within a window, probabilities are known, and places are kept."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,16 @@ from tests.server.serving import wait_until_ready
 
 import nearline as nl
 from nearline.errors import InvalidInput
-from nearline.schema import Answer, RecommendationRequest
+from nearline.schema import DAY, Answer, RecommendationRequest
 from nearline.schema.exploration import check_explore
-from nearline.served import Attributed, Served
-from nearline.served.attribution import Led
-from nearline.served.outcomes import outcomes_of, sampled_weights
+from nearline.served import Served
+from nearline.served.outcome_counts import OutcomeCounts
+from nearline.served.outcomes import (
+    HALF_LIFE_DAYS,
+    PRIOR_CLICKS,
+    outcomes_of,
+    sampled_weights,
+)
 from nearline.server import create_app
 from nearline.state import StateConfig
 
@@ -166,74 +171,90 @@ def test_thompson_follows_what_items_led_to(clock: Clock) -> None:
     rec.close()
 
 
-def test_outcomes_count_showings_and_clicks() -> None:
-    listed = Served(
-        recommendation_id="r",
+def counted(served: Sequence[Served], events: Sequence[nl.Event], at: float) -> OutcomeCounts:
+    """Counts of some lists and events before a time."""
+    unread = [list(served)]
+
+    def entries(since: float | None) -> list[Served]:
+        return unread.pop() if since is not None else []
+
+    counts = OutcomeCounts(entries, lambda _: enumerate(events), lambda: len(events), {}, 30)
+    counts.advance(at)
+    return counts
+
+
+def listed(name: str, time: float, **fields: Any) -> Served:
+    """A list of the items a and b."""
+    return Served(
+        recommendation_id=name,
         user_id="u",
-        timestamp=10.0,
+        timestamp=time,
         item_ids=("a", "b"),
         tiers=("personal", "personal"),
         model="m",
         offset=0,
+        **fields,
     )
-    led = [
-        Led("click", "b", None, 11.0),
-        Led("click", "a", None, 30.0),
-        Led("cart", "a", None, 12.0),
+
+
+def clicked(name: str, item: str, time: float, kind: str = "click") -> nl.Event:
+    return nl.Event(user_id="u", item_id=item, event=kind, timestamp=time, recommendation_id=name)
+
+
+INDEX = {"a": 0, "b": 1}.get
+AT = 1e6 * DAY
+
+
+def test_outcomes_count_showings_and_clicks() -> None:
+    lists = [listed("r", AT)]
+    events = [
+        clicked("r", "b", AT + 1),
+        clicked("r", "a", AT + 20),
+        clicked("r", "a", AT + 2, "cart"),
     ]
-    known = {"a": 0, "b": 1}
-    found = outcomes_of([Attributed(listed, led, None)], 3, known.get, 20.0)
+    found = outcomes_of(counted(lists, events, AT + 10), 3, INDEX, AT + 10)
     # The click-through of the positions is 0 and 2, relative to the average, and 1 a hundred times.
     assert found.shown.tolist() == pytest.approx([100 / 101, 102 / 101, 0.0])
     assert found.clicked.tolist() == [0.0, 1.0, 0.0]
-    assert outcomes_of([Attributed(listed, led, None)], 3, known.get, 10.0).shown.sum() == 0
+    assert outcomes_of(counted(lists, events, AT), 3, INDEX, AT).shown.sum() == 0
     alpha, beta = found.of(np.array([0, 1, 2, 9], dtype=np.int32))
     assert alpha[1] - alpha[0] == pytest.approx(1.0)
-    assert (alpha + beta).tolist() == pytest.approx([20 + 100 / 101, 20 + 102 / 101, 20.0, 20.0])
+    prior = PRIOR_CLICKS / found.rate
+    shown = [100 / 101, 102 / 101, 0.0, 0.0]
+    assert (alpha + beta).tolist() == pytest.approx([prior + one for one in shown])
 
 
 def test_a_low_position_is_no_fault_of_an_item() -> None:
-    lists = [
-        Attributed(
-            Served(
-                recommendation_id=f"r{n}",
-                user_id="u",
-                timestamp=10.0,
-                item_ids=("a", "b"),
-                tiers=("personal", "personal"),
-                model="m",
-                offset=0,
-            ),
-            [
-                Led("click", item, None, 11.0)
-                for item, every in (("a", 2), ("b", 4))
-                if n % every == 0
-            ],
-            None,
-        )
+    lists = [listed(f"r{n}", AT) for n in range(200)]
+    events = [
+        clicked(f"r{n}", item, AT + 1)
         for n in range(200)
+        for item, every in (("a", 2), ("b", 4))
+        if n % every == 0
     ]
-    found = outcomes_of(lists, 2, {"a": 0, "b": 1}.get, 20.0)
+    found = outcomes_of(counted(lists, events, AT + 10), 2, INDEX, AT + 10)
     assert found.clicked.tolist() == [100.0, 50.0]
     # Click-through .375 on average: (100 / .375 + 100) / 300 for the first position.
     assert found.shown.tolist() == pytest.approx([200 * 11 / 9, 200 * 7 / 9])
 
 
+def test_old_showings_count_less() -> None:
+    lists = [listed("r", AT), listed("s", AT - HALF_LIFE_DAYS * DAY)]
+    lists.append(listed("t", AT - 40 * DAY))  # no longer counts
+    events = [clicked(name, "a", one.timestamp + 1) for name, one in zip("rst", lists, strict=True)]
+    found = outcomes_of(counted(lists, events, AT + 10), 2, INDEX, AT + 10)
+    assert found.clicked.tolist() == pytest.approx([1.5, 0.0])
+    # 1.5 of 3 lines: (1.5 / .5 + 100) / 101.5 for the first position.
+    assert found.shown.tolist() == pytest.approx([1.5 * 103 / 101.5, 1.5 * 100 / 101.5])
+
+
 def test_linear_thompson_sampling_learns_which_relation_is_opened() -> None:
-    listed = Served(
-        recommendation_id="r",
-        user_id="u",
-        timestamp=10.0,
-        item_ids=("a", "b"),
-        tiers=("personal", "personal"),
-        model="m",
-        offset=0,
-        parts={"x": (1.0, 0.0), "y": (0.0, 0.5)},
-    )
-    led = [Led("click", "b", None, 11.0)]
-    known = {"a": 0, "b": 1}
+    parts = {"x": (1.0, 0.0), "y": (0.0, 0.5)}
+    lists = [listed(f"r{n}", AT, parts=parts) for n in range(100)]
+    events = [clicked(f"r{n}", "b", AT + 1) for n in range(100)]
     # 100 lists: the rate is (100 + 5) / (200 + 100), the prior's precision 4 * .65 / .35.
-    found = outcomes_of([Attributed(listed, led, None)] * 100, 2, known.get, 20.0, ("x", "y", "z"))
+    counts = counted(lists, events, AT + 10)
+    found = outcomes_of(counts, 2, INDEX, AT + 10, ("x", "y", "z"))
     assert found.linear is not None
     rate, prior = 0.35, 4 * 0.65 / 0.35
     assert found.rate == pytest.approx(rate)

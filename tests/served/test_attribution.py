@@ -36,10 +36,11 @@ def oracle(lists: list[Served], event: Event) -> Served | None:
         named = [one for one in lists if one.recommendation_id == event.recommendation_id]
         fit = [one for one in named if one.user_id in (None, event.user_id)]
         fit = [one for one in fit if event.item_id in one.item_ids]
-        before = [one for one in fit if one.timestamp <= event.timestamp]
-        if not before and fit:
-            first = min(fit, key=lambda one: one.timestamp)
-            return first if first.timestamp - event.timestamp <= SKEW else None
+        before = [one for one in fit if event.timestamp - window <= one.timestamp]
+        before = [one for one in before if one.timestamp <= event.timestamp]
+        after = [one for one in fit if 0 < one.timestamp - event.timestamp <= SKEW]
+        if not before and after:
+            return min(after, key=lambda one: one.timestamp)
     else:
         own = [one for one in lists if one.user_id == event.user_id]
         before = [

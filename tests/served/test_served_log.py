@@ -123,6 +123,32 @@ def test_in_memory_too(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_a_reader_returns_what_was_added_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: bool
+) -> None:
+    clock = Clock()
+    log = ServedLog(None if in_memory else tmp_path, 90.0, clock)
+    log.add(served("before"))
+    since = clock.now + 0.5
+    read, found = log.reader(since), list[list[str]]()
+    for names in (["a", "b"], ["b"], [], ["c", "a"], ["d"]):
+        for name in names:
+            log.add(served(name))
+        if names == ["c", "a"]:
+            log.seen("a", "u", ["x"])
+            monkeypatch.setattr(segments_module, "MAX_SEGMENT_BYTES", 0)  # the next is another
+        found.append([one.recommendation_id for one in read()])
+    assert [sorted(names) for names in found] == [["a", "b"], ["b"], [], ["a", "a", "c"], ["d"]]
+    assert list(log.reader(since)()) == list(log.entries(since))
+    erasures = log.erasures
+    log.begin_erasure("u")
+    log.end_erasure("u")
+    assert log.erasures > erasures
+    assert log.reader(0.0)() == []
+    log.close()
+
+
 def test_old_and_large_segments_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     log = ServedLog(tmp_path, 2.0, clock)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import Any, Self
 
 from msgspec.structs import replace
@@ -35,6 +36,7 @@ from nearline.recommend.lists import View
 from nearline.recommend.recent_lists import RecentLists
 from nearline.schema.segments import hours_of
 from nearline.served import ServedLog
+from nearline.served.outcome_counts import OutcomeCounts
 from nearline.state import State
 
 # Seconds between two checks of guardrails.
@@ -79,6 +81,9 @@ class Engine(EngineStatus):
         self.served = ServedLog(
             self.path, config.served_days, clock, writable=writable, seal=parts.log.seal
         )
+        # Counts of what items led to, and the log and served log from which they were counted.
+        self._counts: tuple[object, OutcomeCounts] | None = None
+        self._counting = Lock()
         self._periodic = Periodic(self._every_minute, PERIOD_SECONDS)
         self._sampled: SampledEvents | None = None
         self._sampled_of: State | None = None

@@ -1,6 +1,6 @@
 """Methods of the recommender for the served log: what was served, and what it led to."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,11 +10,19 @@ from nearline.models.capabilities import AdaptsWeights
 from nearline.recommend.exploration import relative_parts
 from nearline.recommend.pipeline import history_of
 from nearline.recommend.scenarios import resolved
-from nearline.schema import DAY, Answer, RecommendationRequest, check_id
+from nearline.schema import Answer, RecommendationRequest, check_id
 from nearline.schema.exploration import LINTS
 from nearline.schema.times import parse_time
-from nearline.served import Attributed, Served, ServedReport, attribute, make_report
+from nearline.served import (
+    Attributed,
+    ItemsSeen,
+    Served,
+    ServedReport,
+    attribute,
+    make_report,
+)
 from nearline.served.attribution import GREEDY
+from nearline.served.outcome_counts import OutcomeCounts
 from nearline.served.outcomes import outcomes_of
 
 if TYPE_CHECKING:
@@ -126,12 +134,33 @@ class TrackingMethods(ImpressionMethods):
             self._current.outcomes = None
             return
         at = float(self._clock() // definitions.window * definitions.window)
-        if self._current.outcomes is None or self._current.outcomes.at != at:
-            found = self.attributed(at - OUTCOME_DAYS * DAY)
-            model = self._current.serving().model
-            relations = tuple(model.trained_weights()) if isinstance(model, AdaptsWeights) else ()
-            known = outcomes_of(found, state.items.slots, state.items.get, at, relations)
-            self._current.outcomes = known
+        with self._counting:
+            if self._current.outcomes is None or self._current.outcomes.at != at:
+                counts = self._outcome_counts()
+                counts.advance(at)
+                model = self._current.serving().model
+                weights = model.trained_weights() if isinstance(model, AdaptsWeights) else ()
+                slots, get = state.items.slots, state.items.get
+                self._current.outcomes = outcomes_of(counts, slots, get, at, tuple(weights))
+
+    def _outcome_counts(self) -> OutcomeCounts:
+        """Return the counts so far; new ones after an erasure, which they may contain."""
+        log, served = self._current.open().log, self.served
+        # Read before the entries and records, so that no erasure is missed.
+        source = (log, served, log.erasures, served.erasures)
+        if self._counts is None or self._counts[0] != source:
+            reader: Callable[[], list[Served | ItemsSeen]] | None = None
+
+            def entries(since: float | None) -> list[Served | ItemsSeen]:
+                nonlocal reader
+                if reader is None or since is not None:
+                    reader = served.reader(since or 0.0)
+                return reader()
+
+            windows = self.config.windows
+            counts = OutcomeCounts(entries, log.read, lambda: log.end, windows, OUTCOME_DAYS)
+            self._counts = source, counts
+        return self._counts[1]
 
     def _every_minute(self) -> None:
         super()._every_minute()

@@ -96,8 +96,12 @@ class LinearPosterior:
 
     def update(self, features: Doubles, rewards: Doubles) -> None:
         """Learn from n observations: features float64 [n, d] and rewards float64 [n]."""
-        self.precision += features.T @ features
-        self.moment += features.T @ rewards
+        self.add(features.T @ features, features.T @ rewards)
+
+    def add(self, squares: Doubles, moment: Doubles) -> None:
+        """Learn from observations by their sums of x x^T, [d, d], and of x times reward, [d]."""
+        self.precision += squares
+        self.moment += moment
 
     def decay(self, factor: float) -> None:
         """Multiply the weight of all observations so far by a factor between 0 and 1."""

@@ -1,14 +1,17 @@
 """What served lists led to: events are attributed to the list that they came from.
 
 An event that names a list (`recommendation_id`) counts for its last serving before the event, if
-the list has the item and was made for the user. An event without a name counts for the last list
-with the item that the user was served. In both cases the event must follow within the window of its
-kind. An event counts for one serving at most.
+the list has the item and was made for the user; if there is none within the window, for the first
+serving after the event that is at most `SKEW` later. An event without a name counts for the last
+list with the item that the user was served. In both cases the event must follow within the window
+of its kind. An event counts for one serving at most.
 """
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from nearline.schema import DAY, Event, Record
 from nearline.schema.records import Scalar
@@ -44,7 +47,7 @@ class Led(NamedTuple):
     timestamp: float
 
 
-class Attributed(NamedTuple):
+class Attributed(Struct):
     """One serving of a list, and what it led to.
 
     Attributes
@@ -130,16 +133,23 @@ def attribute(
     list of Attributed
         By time of serving. Takes time proportional to the lines and events.
     """
-    servings = _Servings(entries)
+    servings, seen = Servings(), dict[str, set[str]]()
+    for entry in entries:
+        if isinstance(entry, Served):
+            servings.add(entry)
+        else:
+            seen.setdefault(entry.recommendation_id, set()).update(entry.item_ids)
     if not servings.all:
         return []
+    for one in servings.all:
+        one.seen = seen.get(one.served.recommendation_id)
     for _, record in read(min(one.served.offset for one in servings.all)):
         if isinstance(record, Event):
             kind = kind_of(record.event)
             serving = servings.of(record, window_of(kind, windows))
             if serving is not None:
                 serving.outcomes.append(Led(kind, record.item_id, record.value, record.timestamp))
-    return servings.all
+    return sorted(servings.all, key=_time_of)
 
 
 def logged_rows(attributed: Iterable[Attributed], kinds: Iterable[str]) -> list[LoggedRow]:
@@ -167,48 +177,80 @@ def logged_rows(attributed: Iterable[Attributed], kinds: Iterable[str]) -> list[
     return rows
 
 
-class _Servings:
-    """Servings by list, and by user and item."""
+class Servings:
+    """Servings by list, and by user and item.
 
-    def __init__(self, entries: Iterable[Served | ItemsSeen]) -> None:
-        lists, seen = list[Served](), dict[str, set[str]]()
-        for entry in entries:
-            if isinstance(entry, Served):
-                lists.append(entry)
-            else:
-                seen.setdefault(entry.recommendation_id, set()).update(entry.item_ids)
-        lists.sort(key=lambda one: one.timestamp)
-        self.all = [Attributed(one, [], seen.get(one.recommendation_id)) for one in lists]
+    Attributes
+    ----------
+    all : list of Attributed
+        In the order in which they were added.
+    """
+
+    def __init__(self) -> None:
+        self.all: list[Attributed] = []
         self._by_list: dict[str, list[Attributed]] = {}
         self._by_line: dict[tuple[str, str], list[Attributed]] = {}
-        for one in self.all:
-            served = one.served
-            self._by_list.setdefault(served.recommendation_id, []).append(one)
-            if served.user_id is not None:
-                for item_id in served.item_ids:
-                    self._by_line.setdefault((served.user_id, item_id), []).append(one)
+
+    def add(self, served: Served) -> Attributed:
+        """Add one serving of a list."""
+        one = Attributed(served, [], None)
+        self.all.append(one)
+        for groups, key in self._places_of(served):
+            insort(groups.setdefault(key, []), one, key=_time_of)
+        return one
+
+    def named(self, recommendation_id: str) -> Sequence[Attributed]:
+        """Return the servings of a list, by time."""
+        return self._by_list.get(recommendation_id, ())
 
     def of(self, event: Event, window: float) -> Attributed | None:
         """Return the serving that an event came from; None if there is none."""
         if event.recommendation_id is None:
-            found = self._by_line.get((event.user_id, event.item_id), ())
+            found = self._by_line.get((event.user_id, event.item_id), [])
             return _last_before(found, event.timestamp, window)
-        found = self._by_list.get(event.recommendation_id, ())
+        found = self._by_list.get(event.recommendation_id, [])
         if not found:
             return None
         first = found[0].served
         if first.user_id not in (None, event.user_id) or event.item_id not in first.item_ids:
             return None
         last = _last_before(found, event.timestamp, window)
-        if last is None and 0 < first.timestamp - event.timestamp <= SKEW:
-            return found[0]
-        return last
+        if last is not None:
+            return last
+        after = bisect_right(found, event.timestamp, key=_time_of)
+        if after < len(found) and _time_of(found[after]) - event.timestamp <= SKEW:
+            return found[after]
+        return None
+
+    def drop(self, before: float) -> None:
+        """Remove the servings from before a time (Unix seconds)."""
+        old = [one for one in self.all if _time_of(one) < before]
+        if not old:
+            return
+        self.all = [one for one in self.all if _time_of(one) >= before]
+        for one in old:
+            for groups, key in self._places_of(one.served):
+                group = groups.get(key)
+                if group is None:  # removed with another serving
+                    continue
+                del group[: bisect_left(group, before, key=_time_of)]
+                if not group:
+                    del groups[key]
+
+    def _places_of(self, served: Served) -> Iterator[tuple[dict[Any, list[Attributed]], Any]]:
+        """Yield the tables in which a serving stands, each with its key there."""
+        yield self._by_list, served.recommendation_id
+        if served.user_id is not None:
+            for item_id in served.item_ids:
+                yield self._by_line, (served.user_id, item_id)
 
 
-def _last_before(
-    found: "list[Attributed] | tuple[()]", time: float, window: float
-) -> Attributed | None:
-    at = bisect_right(found, time, key=lambda one: one.served.timestamp)
-    if not at or time - found[at - 1].served.timestamp > window:
+def _time_of(one: Attributed) -> float:
+    return one.served.timestamp
+
+
+def _last_before(found: list[Attributed], time: float, window: float) -> Attributed | None:
+    at = bisect_right(found, time, key=_time_of)
+    if not at or time - _time_of(found[at - 1]) > window:
         return None
     return found[at - 1]

@@ -8,6 +8,7 @@ less than a second.
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from shutil import copyfile
 from threading import Event, Lock, RLock, Thread
@@ -17,6 +18,7 @@ from nearline.sealing import Seal
 from nearline.served.rows import ItemsSeen, Served, Timed, timed
 from nearline.served.segments import (
     FOLDER,
+    SegmentReader,
     SegmentWriter,
     entries_of,
     erase_from,
@@ -52,6 +54,8 @@ class ServedLog:
     ----------
     dropped : int
         Number of entries that were not kept because too many waited to be written.
+    erasures : int
+        Number of erasures and replacements; what was derived from entries before is invalid.
     """
 
     def __init__(
@@ -64,12 +68,13 @@ class ServedLog:
         seal: Seal | None = None,
     ) -> None:
         self.folder = None if store is None else store / FOLDER
-        self.dropped = 0
+        self.dropped = self.erasures = 0
         self._days, self._clock, self._seal = days, clock, seal
         # Entries and times in turn. Pairs would be containers that wait for the garbage collector,
         # whose runs would cost the reads more than all else here.
         self._new: deque[Served | ItemsSeen | float] = deque()
         self._ring: deque[Timed] = deque(maxlen=RING)
+        self._in_ring = 0  # entries that the ring ever had
         keeps = self.folder is not None and writable
         self._writer = SegmentWriter(self.folder, days, seal) if keeps and self.folder else None
         self._erasing: set[str] = set()
@@ -105,6 +110,26 @@ class ServedLog:
             kept = list(self._ring)
         yield from (timed(entry, time) for entry, time in kept if time >= since)
 
+    def reader(self, since: float) -> Callable[[], list[Served | ItemsSeen]]:
+        """Return a function that returns the entries since its last call, from a time on.
+
+        It is valid until `erasures` changes.
+        """
+        files = None if self.folder is None else SegmentReader(self.folder, since, self._seal)
+        read = 0
+
+        def news() -> list[Served | ItemsSeen]:
+            nonlocal read
+            self.flush()
+            found = [] if files is None else list(files.news())
+            with self._writing:
+                n = min(self._in_ring - read, len(self._ring))
+                read = self._in_ring
+                kept = list(islice(reversed(self._ring), n))[::-1]
+            return found + [timed(entry, time) for entry, time in kept if time >= since]
+
+        return news
+
     def of_user(self, user_id: str) -> list[Served | ItemsSeen]:
         """Return all entries of a user, oldest first within a segment."""
         self.flush()
@@ -122,7 +147,9 @@ class ServedLog:
             if not entries:
                 return
             if self._writer is None:
-                self._ring.extend(entries)
+                taken = list(entries)
+                self._ring.extend(taken)
+                self._in_ring += len(taken)
                 return
             try:
                 self._writer.write(entries, self._clock())
@@ -139,9 +166,13 @@ class ServedLog:
                 kept = [one for one in self._ring if one[0].user_id != user_id]
                 count = len(self._ring) - len(kept)
                 self._ring = deque(kept, maxlen=RING)
+                self.erasures += 1
                 return count
             self._writer.close()
-            return 0 if self.folder is None else erase_from(self.folder, user_id, self._seal)
+            try:
+                return 0 if self.folder is None else erase_from(self.folder, user_id, self._seal)
+            finally:  # not earlier: a reader that knows of the erasure must not find the old files
+                self.erasures += 1
 
     def end_erasure(self, user_id: str) -> None:
         """Drop what was added meanwhile; from now on, entries of the user are kept again."""
@@ -169,6 +200,7 @@ class ServedLog:
         with self._writing:
             self._new.clear()
             self._ring.clear()
+            self.erasures += 1
 
     def close(self) -> None:
         """Write what waits, and stop. Idempotent."""

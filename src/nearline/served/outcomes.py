@@ -1,20 +1,25 @@
 """What items led to: how often each was shown and opened, for exploration."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nearline.kernels.posteriors import LinearPosterior
-from nearline.served.attribution import CLICKS, Attributed
+from nearline.schema import DAY
+from nearline.served.outcome_counts import Counted, OutcomeCounts
 
-# Showings and click-through of the prior that all items share.
-PRIOR_SHOWN = 20.0
+# The prior that all items share is worth so many clicks, with the click-through of all items. With
+# fewer, more of the items that were rarely shown are tried, each for a shorter time.
+PRIOR_CLICKS = 0.3
+# Click-through before the first click.
 DEFAULT_RATE = 0.05
 # Showings of the prior of each position, at which it is as good as the average one.
 PRIOR_LINES = 100.0
+# Days after which a showing counts half.
+HALF_LIFE_DAYS = 10.0
 
 
 class ItemOutcomes(NamedTuple):
@@ -47,19 +52,19 @@ class ItemOutcomes(NamedTuple):
         known = items < len(self.shown)
         shown, clicked = np.zeros(len(items)), np.zeros(len(items))
         shown[known], clicked[known] = self.shown[items[known]], self.clicked[items[known]]
-        prior = PRIOR_SHOWN * self.rate
+        misses = PRIOR_CLICKS / self.rate - PRIOR_CLICKS
         # Weighted showings can be fewer than clicks.
-        return clicked + prior, np.maximum(shown - clicked, 0.0) + PRIOR_SHOWN - prior
+        return clicked + PRIOR_CLICKS, np.maximum(shown - clicked, 0.0) + misses
 
 
 def outcomes_of(
-    attributed: Iterable[Attributed],
+    counts: OutcomeCounts,
     n_items: int,
     index_of: Callable[[str], int | None],
     at: float,
     relations: Sequence[str] = (),
 ) -> ItemOutcomes:
-    """Count what items led to in lists that were served before a time (Unix seconds).
+    """Return what items led to before a time (Unix seconds), up to which `counts` has counted.
 
     `relations` are those of the active model, for linear Thompson sampling.
 
@@ -69,56 +74,50 @@ def outcomes_of(
     its clicks are compared with the clicks that are expected at its positions (V. Zhang, R. Jones:
     Comparing Click Logs and Editorial Labels for Training Query Rewriting, WWW 2007).
     """
-    features, rewards = list[list[float]](), list[float]()
-    shown, clicked = np.zeros(n_items), np.zeros(n_items)
-    before = [one for one in attributed if one.served.timestamp < at]
-    expected = _position_factors(before, at)
-    for one in before:
-        hits = _hits(one, at)
-        parts = one.served.parts
-        for place, item_id in one.shown:
-            if parts and relations:
-                features.append(
-                    [parts[name][place] if name in parts else 0.0 for name in relations]
-                )
-                rewards.append(float(item_id in hits))
-            index = index_of(item_id)
-            if index is not None and index < n_items:
-                shown[index] += expected[place]
-                clicked[index] += item_id in hits
+    today = at // DAY * DAY
+    found = counts.counted(lambda begin: 0.5 ** ((today - begin) / DAY / HALF_LIFE_DAYS))
+    weighted = found.shown * _position_factors(found)[found.places]
+    indices = [index_of(item_id) for item_id in counts.item_ids]
+    index = np.array([n_items if one is None else min(one, n_items) for one in indices], np.int64)
+    shown, clicked = (
+        np.asarray(np.bincount(index[found.items], values, n_items + 1)[:n_items], np.float64)
+        for values in (weighted, found.clicked)
+    )
     total = float(shown.sum())
     # As if the default rate had been seen a hundred times.
     rate = (float(clicked.sum()) + 100.0 * DEFAULT_RATE) / (total + 100.0)
     rate = min(max(rate, 1e-4), 0.9)
-    linear = None
-    if features:
-        linear = linear_prior(len(relations), rate)
-        x = np.array(features)
-        linear.update(x, np.array(rewards) - rate * x.sum(axis=1))
+    linear = _linear(found, relations, rate)
     return ItemOutcomes(at, shown, clicked, rate, tuple(relations), linear)
 
 
-def _hits(one: Attributed, at: float) -> set[str]:
-    """Return the items of a list that were clicked before a time."""
-    return {led.item_id for led in one.outcomes if led.kind in CLICKS and led.timestamp < at}
-
-
-def _position_factors(attributed: Sequence[Attributed], at: float) -> NDArray[np.float64]:
+def _position_factors(found: Counted) -> NDArray[np.float64]:
     """Return the click-through of each position (from 0) relative to that of all positions.
 
     As if each position had had another `PRIOR_LINES` showings with the average click-through.
     """
-    longest = max((len(one.served.item_ids) for one in attributed), default=0)
-    lines, clicks = np.zeros(longest), np.zeros(longest)
-    for one in attributed:
-        hits = _hits(one, at)
-        for place, item_id in one.shown:
-            lines[place] += 1.0
-            clicks[place] += item_id in hits
+    lines, clicks = (np.bincount(found.places, values) for values in (found.shown, found.clicked))
     if not clicks.any():
-        return np.ones(longest)
+        return np.ones(len(lines))
     average = clicks.sum() / lines.sum()
     return np.asarray((clicks / average + PRIOR_LINES) / (lines + PRIOR_LINES))
+
+
+def _linear(found: Counted, relations: Sequence[str], rate: float) -> LinearPosterior | None:
+    """Return the posterior of the weights of some relations; None if no line has parts."""
+    n = len(relations)
+    if not n or not found.linear:
+        return None
+    squares, clicked = np.zeros((n, n)), np.zeros(n)
+    for names, (theirs, hits) in found.linear.items():
+        known = [at for at, name in enumerate(relations) if name in names]
+        own = [names.index(relations[at]) for at in known]
+        squares[np.ix_(known, known)] += theirs[np.ix_(own, own)]
+        clicked[known] += hits[own]
+    linear = linear_prior(n, rate)
+    # The reward of a line is its click, less that of an average line with the same score.
+    linear.add(squares, clicked - rate * squares.sum(axis=1))
+    return linear
 
 
 def linear_prior(n_relations: int, rate: float) -> LinearPosterior:

@@ -141,7 +141,13 @@ def entries_since(
     data: bytes, since: float, seal: Seal | None = None
 ) -> Iterator[Served | ItemsSeen]:
     """Yield the entries of one segment from a time on."""
-    lists: dict[str, Served] = {}
+    return _entries_since(data, since, seal, {})
+
+
+def _entries_since(
+    data: bytes, since: float, seal: Seal | None, lists: dict[str, Served]
+) -> Iterator[Served | ItemsSeen]:
+    """Yield entries from a time on; `lists` are those of the segment before, and are added to."""
     for entry, _ in decode_entries(data, seal):
         if isinstance(entry, ServedAgain):
             first = lists.get(entry.recommendation_id)
@@ -154,6 +160,52 @@ def entries_since(
             lists[entry.recommendation_id] = entry
         if entry.timestamp >= since:
             yield entry
+
+
+class SegmentReader:
+    """Reads the entries of the segments of a folder that were added since the last time.
+
+    After an erasure, which replaces segments, a new reader is needed.
+
+    Parameters
+    ----------
+    folder : Path
+    since : float
+        Time in Unix seconds from which on entries are read.
+    seal : Seal or None
+        Seal of the entries.
+    """
+
+    def __init__(self, folder: Path, since: float, seal: Seal | None = None) -> None:
+        self._folder, self._since, self._seal = folder, since, seal
+        # Bytes read of each segment, and the lists of the one that grew last.
+        self._read: dict[str, int] = {}
+        self._grown: tuple[str, dict[str, Served]] = ("", {})
+
+    def news(self) -> Iterator[Served | ItemsSeen]:
+        """Yield the entries since the last call, oldest segment first."""
+        for path in segments_of(self._folder):
+            if _begin_of(path) + MAX_SEGMENT_SECONDS < self._since:
+                continue
+            done = self._read.get(path.name, 0)
+            try:
+                if path.stat().st_size == done:
+                    continue
+                known = path.name == self._grown[0]
+                with path.open("rb") as file:
+                    file.seek(done if known else 0)
+                    data = file.read()
+            except FileNotFoundError:
+                continue  # removed meanwhile, because it is too old
+            # A line that is just being written is read the next time.
+            data = data[: data.rfind(b"\n") + 1]
+            lists = self._grown[1] if known else {}
+            if not known and done:  # its lists, to which the rest may refer
+                for _ in _entries_since(data[:done], self._since, self._seal, lists):
+                    pass
+                data = data[done:]
+            self._grown, self._read[path.name] = (path.name, lists), done + len(data)
+            yield from _entries_since(data, self._since, self._seal, lists)
 
 
 def erase_from(folder: Path, user_id: str, seal: Seal | None = None) -> int:
