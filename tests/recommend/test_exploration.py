@@ -19,6 +19,7 @@ from nearline.served.outcome_counts import OutcomeCounts
 from nearline.served.outcomes import (
     HALF_LIFE_DAYS,
     PRIOR_CLICKS,
+    ItemOutcomes,
     outcomes_of,
     sampled_weights,
 )
@@ -137,6 +138,27 @@ def test_new_items_get_their_share(rec: nl.Recommender, clock: Clock) -> None:
     assert abs(new / places - 0.2) < 0.06
     assert shown["old"] == 0
     assert len([item for item in shown if item.startswith("new")]) == 5
+
+
+def test_the_best_of_new_items_are_tried(rec: nl.Recommender, clock: Clock) -> None:
+    """A new item that nobody opens loses its share to one that was not shown yet."""
+    for n in range(3):
+        rec.put_item(f"new{n}", title=f"thing {n}", timestamp=NOW)
+    slots = rec._current.open().state.items.slots
+    shown, clicked = np.zeros(slots), np.zeros(slots)
+    index = {name: rec._current.open().state.items.get(name) for name in ("new0", "new1")}
+    shown[index["new0"]] = shown[index["new1"]] = 500.0
+    clicked[index["new1"]] = 20.0
+    rec._current.outcomes = ItemOutcomes(NOW, shown, clicked, 0.05)
+    explore = {"method": "thompson", "new": 0.5, "keep_top": 0, "candidates": 5}
+    tried: Counter[str] = Counter()
+    for _ in range(300):
+        clock.now += 3_600.0
+        tried.update(ids(ask(rec, "u1", k=1, explore=explore)))
+    # Opened in 0, 4 and 5 % of the showings; the last with the prior only.
+    assert tried["new0"] < 0.1 * tried["new1"]
+    assert tried["new1"] > 20
+    assert tried["new2"] > 20
 
 
 def test_thompson_follows_what_items_led_to(clock: Clock) -> None:

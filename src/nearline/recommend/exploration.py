@@ -23,12 +23,14 @@ from nearline.served.outcomes import sampled_weights
 
 Scores = NDArray[np.float64]
 
-# Rows of samples from which places are drawn, and new items that are candidates.
+# Rows of samples from which places are drawn, and new items that are candidates: content relations
+# give them scores before the first event.
 SAMPLES, MAX_NEW = 100, 20
 # Items that became known last, among which new ones are searched.
 LAST = 400
-# Score of a new item in the rows in which it stands first; scores are at most 1 beside it.
-FIRST = 1e6
+# Score of a new item in the rows in which it stands first; scores are at most 1 beside it. Among
+# new items, relative scores below the second value count as this value.
+FIRST, LEAST_NEW = 1e6, 0.01
 
 
 def draws_of(
@@ -108,19 +110,24 @@ def _drawn(
     plain = settings.method == SOFTMAX and not n_new and not settings.rate
     if plain:
         return softmax_list(relative, k, temperature=settings.temperature, keep_top=keep, seed=seed)
-    rng = np.random.default_rng(seed)
+    rng, worth = np.random.default_rng(seed), None
     if settings.method == SOFTMAX:
         samples = relative / settings.temperature + rng.gumbel(size=(SAMPLES, len(items)))
     elif values is not None:
         samples = values
     elif settings.method == THOMPSON and view.outcomes is not None:
         alpha, beta = view.outcomes.of(items)
-        samples = relative * rng.beta(alpha, beta, size=(SAMPLES, len(items))) / view.outcomes.rate
+        worth = rng.beta(alpha, beta, size=(SAMPLES, len(items))) / view.outcomes.rate
+        samples = relative * worth
     else:
         samples = np.tile(relative, (SAMPLES if n_new else 1, 1))
     if n_new:
         first = round(SAMPLES * settings.new)
-        samples[:first, -n_new:] = FIRST + rng.random((first, n_new))
+        if worth is None:
+            chosen = rng.random((first, n_new))
+        else:  # the best new item of each sample
+            chosen = np.maximum(relative[-n_new:], LEAST_NEW) * worth[:first, -n_new:]
+        samples[:first, -n_new:] = FIRST + chosen
     return sampled_list(relative, samples, k, floor=settings.rate, keep_top=keep, seed=seed)
 
 
@@ -163,15 +170,13 @@ def _linear_values(items: NDArray[np.int32], row: int, query: Query, seed: int) 
 def _with_new(
     items: NDArray[np.int32], scores: Scores, row: int, query: Query, settings: Explore
 ) -> tuple[NDArray[np.int32], Scores]:
-    """Append up to `MAX_NEW` items that are new; those known last come first."""
+    """Append the `MAX_NEW` new items with the highest scores, among those known last."""
     state, since = query.view.state, query.view.now - settings.new_days * DAY
     n = min(len(query.allowed), query.view.model.n_items)
     out = query.ruled_out(row).union(items.tolist())
     found: list[int] = []
     with state.lock:
         for index in range(n - 1, max(n - LAST, 0) - 1, -1):
-            if len(found) == MAX_NEW:
-                break
             if query.allowed[index] and index not in out:
                 entry = state.catalogue.entry_of(index)
                 if entry is not None and entry.timestamp >= since:
@@ -181,5 +186,6 @@ def _with_new(
     new = np.array(found, dtype=np.int32)
     history = query.histories.select(np.array([row]))
     theirs = query.view.model.score(history, new).astype(np.float64)
-    least = float(scores.min())
-    return np.concatenate((items, new)), np.concatenate((scores, np.minimum(theirs, least)))
+    best = np.argsort(-theirs, kind="stable")[:MAX_NEW]
+    least = np.minimum(theirs[best], float(scores.min()))
+    return np.concatenate((items, new[best])), np.concatenate((scores, least))

@@ -32,6 +32,8 @@ FLUSH_SECONDS = 0.5
 # Entries that are kept by a recommender in memory, of which the oldest are dropped beyond it, and
 # that wait to be written, to which no further ones are added.
 RING = 100_000
+# Length of the queue, which has entries and times in turn, at which it is full.
+_FULL = 2 * RING
 
 
 class ServedLog:
@@ -73,6 +75,7 @@ class ServedLog:
         # Entries and times in turn. Pairs would be containers that wait for the garbage collector,
         # whose runs would cost the reads more than all else here.
         self._new: deque[Served | ItemsSeen | float] = deque()
+        self._extend = self._new.extend
         self._ring: deque[Timed] = deque(maxlen=RING)
         self._in_ring = 0  # entries that the ring ever had
         keeps = self.folder is not None and writable
@@ -85,10 +88,10 @@ class ServedLog:
 
     def add(self, served: Served) -> None:
         """Add a list that is served now, once more or for the first time."""
-        if self._thread is None or len(self._new) >= 2 * RING:
+        if self._thread is None or len(self._new) >= _FULL:
             self._put(served, self._clock())
         else:  # nearly always, and in one step, since it is part of the fastest reads
-            self._new.extend((served, self._clock()))
+            self._extend((served, self._clock()))
 
     def seen(self, recommendation_id: str, user_id: str | None, item_ids: Sequence[str]) -> None:
         """Add what a user saw of a list."""
@@ -214,7 +217,7 @@ class ServedLog:
                 self._writer.close()
 
     def _put(self, entry: Served | ItemsSeen, now: float) -> None:
-        if len(self._new) >= 2 * RING:
+        if len(self._new) >= _FULL:
             self.dropped += 1
         else:
             self._new.extend((entry, now))

@@ -19,7 +19,7 @@ DEFAULT_RATE = 0.05
 # Showings of the prior of each position, at which it is as good as the average one.
 PRIOR_LINES = 100.0
 # Days after which a showing counts half.
-HALF_LIFE_DAYS = 10.0
+HALF_LIFE_DAYS = 20.0
 
 
 class ItemOutcomes(NamedTuple):

@@ -66,8 +66,12 @@ class SegmentWriter:
         for entry, time in entries:
             if isinstance(entry, Served):
                 name = entry.recommendation_id
+                times = again.get(name)
+                if times is not None:  # nearly always, if few lists are served often
+                    times.append(time)
+                    continue
                 if name in known:
-                    again.setdefault(name, []).append(time)
+                    again[name] = [time]
                     continue
                 known.add(name)
             lines.append(encode_entry(timed(entry, time), self._seal))
