@@ -6,6 +6,10 @@ The server has the load of the scenario `mixed` of `nearline bench` (nine reads 
 requests per second), a probe (`probe.py`), and faults of `faults.py` in random order, each for five
 seconds. Prints what was lost, double or stale, the latencies of the probe outside faults, and the
 slope of the server's memory, and writes ``results/soak.json``.
+
+Memory also grows with what is stored. Faults use the same IDs each time, so each fault that stores
+something is caused once before the hour begins: afterwards, a rising line is memory that is not
+given back.
 """
 
 import argparse
@@ -28,6 +32,8 @@ from nearline.bench.shop import store
 
 USERS, ITEMS = 2_000, 2_000
 EVERY, LASTS = 30.0, 5.0
+# Kinds of faults that store items or users.
+STORING = ("bytes", "heavy users", "work", "values", "overload")
 # Seconds after a fault that count as part of it.
 RECOVERY = 5.0
 RATE = 200.0
@@ -37,6 +43,11 @@ async def soak(plan: Plan, seconds: float) -> dict[str, Any]:
     """Run the load and the faults; return the findings."""
     rng, target = random.Random(plan.seed), Target(store(plan, "soak"))
     start = target.log_end()
+    await target.start()
+    for row in FAULTS:
+        if row.kind in STORING:
+            await row.cause(Fault(target, rng, time.perf_counter() + LASTS))
+    await target.stop()  # what was compiled and learned so far is not part of the hour
     await target.start()
     begin = time.perf_counter()
     end = begin + seconds
@@ -54,6 +65,11 @@ async def soak(plan: Plan, seconds: float) -> dict[str, Any]:
         print(f"{faults[-1][0]:6.0f} s  {memory[-1][1]:6.0f} MB  {row.name}", flush=True)
     found = await probing
     await loading
+    before = own_memory(target.process.pid)
+    await target.stop()
+    await target.start()
+    await asyncio.sleep(RECOVERY)
+    restarted = own_memory(target.process.pid)
     await target.stop()
     stored = target.stored(start)
     acknowledged = {f"probe-{number}" for number in range(found["acknowledged"])}
@@ -74,6 +90,7 @@ async def soak(plan: Plan, seconds: float) -> dict[str, Any]:
         "outside_faults_ms": percentiles(latencies[quiet].tolist()),
         "memory_mb": [round(value) for _, value in memory],
         "memory_mb_per_minute": slope(memory),
+        "memory_mb_before_and_after_restart": [round(before), round(restarted)],
     }
 
 
