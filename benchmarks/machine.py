@@ -28,12 +28,20 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
-def write(name: str, settings: dict[str, Any], rows: Sequence[dict[str, Any]]) -> Path:
-    """Write ``results/<name>.json`` with a description of the machine; return its path."""
+def write(
+    name: str, settings: dict[str, Any], rows: Sequence[dict[str, Any]], **more: object
+) -> Path:
+    """Write ``results/<name>.json`` with a description of the machine; return its path.
+
+    `more` are further entries of the document. The file is replaced at once, so that a
+    benchmark may write it after each of its steps.
+    """
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    content = {"machine": describe(), "settings": settings, "rows": list(rows)}
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    content = {"machine": describe(), "settings": settings, "rows": list(rows), **more}
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(content, indent=2) + "\n")
+    unfinished.replace(path)
     return path
 
 

@@ -56,6 +56,8 @@ class Server:
         File for the output of the process.
     ready : str
         URL path that returns status 200 when the server is ready.
+    ready_seconds : float
+        Maximum number of seconds until then.
 
     Attributes
     ----------
@@ -64,24 +66,30 @@ class Server:
     """
 
     def __init__(
-        self, command: Callable[[int], Sequence[str]], output: Path, *, ready: str = "/readyz"
+        self,
+        command: Callable[[int], Sequence[str]],
+        output: Path,
+        *,
+        ready: str = "/readyz",
+        ready_seconds: float = READY_SECONDS,
     ) -> None:
         self._command = command
         self._output = output
         self._ready = ready
+        self._limit = ready_seconds
         self.port = 0
         self.ready_seconds = 0.0
         self._process: subprocess.Popen[bytes]
 
     @classmethod
-    def of(cls, store: Path) -> Self:
+    def of(cls, store: Path, *, ready_seconds: float = READY_SECONDS) -> Self:
         """Return a server of the store in a folder, to be started with ``nearline serve``."""
         output = store.with_suffix(".txt")
 
         def command(port: int) -> list[str]:
             return python("nearline.cli", "serve", "--store", store, "--port", str(port))
 
-        return cls(command, output)
+        return cls(command, output, ready_seconds=ready_seconds)
 
     def __enter__(self) -> Self:
         self.start()
@@ -96,7 +104,7 @@ class Server:
         Raises
         ------
         BenchFailed
-            The process ended, or was not ready within `READY_SECONDS`.
+            The process ended, or was not ready in time.
         """
         self.port = free_port()
         begin = time.perf_counter()
@@ -115,7 +123,7 @@ class Server:
         self.ready_seconds = time.perf_counter() - begin
 
     def _wait(self, begin: float) -> None:
-        while time.perf_counter() - begin < READY_SECONDS:
+        while time.perf_counter() - begin < self._limit:
             if self._answers():
                 return
             try:
@@ -123,7 +131,7 @@ class Server:
             except subprocess.TimeoutExpired:
                 continue
             raise BenchFailed(f"the server ended before it was ready: {self.tail()}")
-        raise BenchFailed(f"the server was not ready after {READY_SECONDS:g} s: {self.tail()}")
+        raise BenchFailed(f"the server was not ready after {self._limit:g} s: {self.tail()}")
 
     def _answers(self) -> bool:
         try:

@@ -165,11 +165,16 @@ def _measure_log(
     from nearline.bench.picture import draw
     from nearline.bench.size import run
 
+    document: dict[str, object] = {}
+
+    def keep(report: "ScenarioReport") -> None:
+        nonlocal document
+        document = {"scenario": "scale", "settings": {"events": list(sizes)}, **report.as_dict()}
+        if out is not None:  # after each step, since all of them may take hours
+            write_document(document, out)
+
     with tempfile.TemporaryDirectory(prefix="nearline-bench-") as folder, progress_bars() as bars:
-        report = run(sizes, Path(folder), progress=bars)
-    document = {"scenario": "scale", "settings": {"events": list(sizes)}, **report.as_dict()}
-    if out is not None:
-        write_document(document, out)
+        report = run(sizes, Path(folder), progress=bars, kept=keep)
     if picture is not None:
         draw(report, picture, "nearline bench scale --events")
     if as_json:
