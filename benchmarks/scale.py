@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--steps", nargs="+", choices=list(STEPS), default=list(STEPS))
     parser.add_argument("--folder", type=Path, help="keep data and stores here")
     parser.add_argument("--add", action="store_true", help="keep other rows of the results")
+    parser.add_argument("--no-warm", action="store_true", help="all kernels are compiled")
     parser.add_argument("--name", default="scale", help="name of the results")
     asked = parser.parse_args()
     sizes = [round(size * MILLION) for size in [*asked.sizes, *(LARGE if asked.large else ())]]
@@ -37,7 +38,8 @@ def main() -> None:
     rows = json.loads(before.read_text())["rows"] if asked.add and before.exists() else []
     commit = _commit()
     with tempfile.TemporaryDirectory() as name:
-        for row in measure(sizes, asked.steps, asked.folder or Path(name)):
+        folder = asked.folder or Path(name)
+        for row in measure(sizes, asked.steps, folder, warm=not asked.no_warm):
             row["commit"] = commit
             print(json.dumps(row), flush=True)
             rows = [*(one for one in rows if _key(one) != _key(row)), row]

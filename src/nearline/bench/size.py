@@ -165,6 +165,7 @@ def measure(
     *,
     progress: Progress = no_progress,
     keep: bool = True,
+    warm: bool = True,
 ) -> Iterator[dict[str, Any]]:
     """Yield what each step took at each size.
 
@@ -172,6 +173,8 @@ def measure(
     ----------
     keep : bool
         Whether data and stores stay in `folder`, so that single steps can be run later.
+    warm : bool
+        Whether kernels may have to be compiled, so that all steps run on few events first.
 
     Raises
     ------
@@ -179,8 +182,9 @@ def measure(
         A step failed.
     """
     done, total = 0, len(events) * len(steps)
-    progress(done, total, "compile kernels")
-    _compile(folder / "warm")
+    if warm:
+        progress(done, total, "compile kernels")
+        _compile(folder / "warm")
     for size in events:
         data, store = folder / f"events-{size}.parquet", folder / f"store-{size}"
         progress(done, total, f"{size:,} events: write them to a file")
