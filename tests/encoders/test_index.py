@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from tests import naive
 
 from nearline.encoders.index import VectorIndex
 from nearline.encoders.text_index import TextIndex
+from nearline.kernels.topk import Best, top_k_rows
 
 TEXTS = [
     "green tea leaf",
@@ -134,3 +136,34 @@ def test_vectors_of_an_earlier_snapshot() -> None:
     assert items.tolist() == [0]
     assert values.tolist() == pytest.approx([0.6], abs=0.005)
     assert not index.put(0, vectors[0])
+
+
+def test_equal_vectors_are_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """40 items with 3 different vectors, and 2 without one: lists as by the definition."""
+    rng = np.random.default_rng(3)
+    kinds = rng.normal(size=(3, 5)).astype(np.float32)
+    vectors = kinds[rng.integers(3, size=42)]
+    vectors[[7, 30]] = 0.0
+    compared: list[int] = []
+
+    def counted(scores: NDArray[np.float32], k: int, *, above: float) -> Best:
+        compared.append(len(scores))
+        return top_k_rows(scores, k, above=above)
+
+    monkeypatch.setattr("nearline.encoders.index.top_k_rows", counted)
+    rows = VectorIndex(5).fit(vectors, 12)
+    assert sum(compared) == 4
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    for item in range(42):
+        part = slice(rows.indptr[item], rows.indptr[item + 1])
+        if not lengths[item]:
+            assert part.start == part.stop
+            continue
+        dots = {
+            other: round(float(vectors[item] @ vectors[other] / lengths[item] / lengths[other]), 6)
+            for other in range(42)
+            if other != item and lengths[other]
+        }
+        expected = naive.top_k(dots, 12, above=0.0)
+        assert rows.items[part].tolist() == [other for other, _ in expected]
+        assert rows.weights[part] == pytest.approx([value for _, value in expected], abs=1e-6)
