@@ -230,9 +230,9 @@ def _of_groups(units: Floats, first: NDArray[np.int64], group: NDArray[np.int64]
     first, group : int64 [m], int64 [n]
         A row of each group of equal rows, and the group of each row.
     """
-    block = max(1, BLOCK_BYTES // (4 * len(units)))
+    block, different = max(1, BLOCK_BYTES // (4 * len(units))), units[first]
     found = [
-        top_k_rows(units[first[at : at + block]] @ units.T, k + 1, above=0.0)
+        top_k_rows((different[at : at + block] @ different.T)[:, group], k + 1, above=0.0)
         for at in range(0, len(first), block)
     ]
     items = np.concatenate([one.items for one in found])
