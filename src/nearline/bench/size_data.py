@@ -1,21 +1,27 @@
 """The events of the measurement of growth, and what a step took as the kernel counts it."""
 
+import os
 import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event as Signal
+from threading import Thread
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from nearline.common.budget import process_memory
+
 HISTORY, EVENTS_PER_ITEM, CLUSTER, HOMES, EXPONENT = 40, 100, 1_000, 3, 0.9
 BLOCK_USERS = 10_000
 START, STEP = 1_700_000_000.0, 60.0
 # Unit of the blocks in `resource.getrusage`.
 BLOCK_BYTES = 512
+SAMPLE_SECONDS = 0.2
 
 
 def write_events(path: Path, events: int, seed: int = 0) -> int:
@@ -69,6 +75,25 @@ def measured(found: dict[str, Any], *, children: bool = False) -> Iterator[None]
     found["cpu_s"] = round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 3)
     found["peak_mb"] = round(after.ru_maxrss / 1_024, 1)
     found["written_mb"] = round((after.ru_oublock - before.ru_oublock) * BLOCK_BYTES / 1e6, 3)
+
+
+@contextmanager
+def own_memory_watched(found: dict[str, Any]) -> Iterator[None]:
+    """Add the peak of the memory of this process without mapped files to `found`, sampled."""
+    over, most = Signal(), [0.0]
+
+    def watch() -> None:
+        while not over.wait(SAMPLE_SECONDS):
+            most[0] = max(most[0], process_memory(os.getpid()) / 1e6)
+
+    watching = Thread(target=watch, name="memory")
+    watching.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watching.join()
+        found["own_mb"] = round(most[0], 1)
 
 
 def folder_size(folder: Path) -> int:

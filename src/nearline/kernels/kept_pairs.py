@@ -1,8 +1,8 @@
 """Pairs of items that are counted once and weighed many times, for a search for settings.
 
 `edges.pair_edges` counts and divides in one pass. If only the divisors change, the counts can be
-kept: the result is the same, bit for bit, since a value is computed by the same operations and the
-order of equal values does not depend on the order of the pairs.
+kept: the edges are the same, bit for bit, since a value is computed by the same operations and the
+choice among equal values does not depend on the order of the pairs.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from nearline.kernels.edges import (
     pack,
 )
 from nearline.kernels.row_factors import EQUAL, row_factors
-from nearline.kernels.topk import check_k, finish_row, finished_lists, offer, start_lists
+from nearline.kernels.topk import check_k, finished_lists, keep_best, start_lists
 
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
@@ -118,23 +118,36 @@ def _kept_rows(
     offset: float,
     top_k: int,
 ) -> tuple[Longs, Ints, Floats]:
-    n = len(indptr) - 1
+    n, widest = len(indptr) - 1, 0
+    for row in range(n):
+        widest = max(widest, indptr[row + 1] - indptr[row])
+    values, others = np.empty(widest, dtype=np.float64), np.empty(widest, dtype=np.int32)
     lists = start_lists(n, top_k)
     filled = 0
     for row in range(n):
         item, size = first + row, 0
         for entry in range(indptr[row], indptr[row + 1]):
             j = items[entry]
-            value = units[entry] * UNIT / (source[item] * target[j] + offset)
-            size = offer(lists.scores, lists.items, size, value, j)
-        filled = finish_row(lists, row, size, filled)
+            values[size] = units[entry] * UNIT / (source[item] * target[j] + offset)
+            others[size] = j
+            size += 1
+        size = keep_best(values, others, size, top_k)
+        for at in range(size):
+            lists.kept_items[filled + at] = others[at]
+            lists.kept_scores[filled + at] = values[at]
+        lists.sizes[row] = size
+        filled += size
     return finished_lists(lists, filled)
 
 
 def kept_edges(
     parts: Sequence[KeptPairs], source: Doubles, target: Doubles, *, offset: float, top_k: int
 ) -> Rows:
-    """Return the result of `edges.pair_edges` for pairs that were counted before."""
+    """Return the edges of `edges.pair_edges` for pairs that were counted before.
+
+    The edges of an item are in no particular order: to sort them would take most of the time, and
+    scores are sums over them.
+    """
     check_k(top_k, "top_k")
     top_k = min(top_k, max(len(source), 1))
     return pack(

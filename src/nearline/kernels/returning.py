@@ -20,15 +20,8 @@ from numpy.typing import NDArray
 
 from nearline.kernels.chunks import map_chunks
 from nearline.kernels.edges import Rows
-from nearline.kernels.scoring import (
-    NOTHING,
-    Graph,
-    Scratch,
-    accumulate,
-    clear,
-    mark_seen,
-    scratch_of,
-)
+from nearline.kernels.score_memory import Scratch, clear, scratch_of
+from nearline.kernels.scoring import NOTHING, Graph, accumulate, mark_seen
 from nearline.kernels.topk import Best, check_k, offer, write_best
 
 Ints = NDArray[np.int32]

@@ -18,7 +18,6 @@ The age of an event is the number of known events after it. If ``ratios[r] ** ag
 computed in double precision in the order above, so that the parts of a score add up to it exactly.
 """
 
-import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 
 from nearline.kernels.chunks import map_chunks
 from nearline.kernels.edges import Rows
+from nearline.kernels.score_memory import Scratch, clear, scratch_of
 from nearline.kernels.topk import Best, check_k, offer, write_best
 
 Ints = NDArray[np.int32]
@@ -83,42 +83,7 @@ class Graph(NamedTuple):
     max_history: int
 
 
-class Scratch(NamedTuple):
-    """Working memory of a thread, of which `totals`, `marked` and `seen` are zero between calls.
-
-    `totals` are the scores of items. `touched` lists items with a score, which are `marked`. Items
-    of the history are `seen`.
-    """
-
-    totals: Doubles
-    touched: Ints
-    marked: Bools
-    seen: Bools
-
-
 NOTHING = np.zeros(0, dtype=np.bool_)
-
-
-class _Local(threading.local):
-    scratch: Scratch | None = None
-
-
-_local = _Local()
-
-
-def scratch_of(n_items: int) -> Scratch:
-    """Return the working memory of this thread, for at least `n_items` items."""
-    scratch = _local.scratch
-    if scratch is None or len(scratch.totals) < n_items:
-        size = n_items + n_items // 4
-        scratch = Scratch(
-            np.zeros(size),
-            np.empty(size, np.int32),
-            np.zeros(size, np.bool_),
-            np.zeros(size, np.bool_),
-        )
-        _local.scratch = scratch
-    return scratch
 
 
 @njit(nogil=True, cache=True)
@@ -147,6 +112,34 @@ def _entry(graph: Graph, relation: int, item: int, neighbour: int, value: float)
 
 
 @njit(nogil=True, cache=True)
+def _add_row(
+    graph: Graph, relation: int, item: int, factor: float, scratch: Scratch, count: int
+) -> int:
+    """Add the immutable edges of an item to the scores; return the new number of items.
+
+    Items are marked without a branch, which would be mispredicted often.
+    """
+    totals, touched, marked = scratch.totals, scratch.touched, scratch.marked
+    first, last = graph.indptr[relation, item], graph.indptr[relation, item + 1]
+    counted = relation < len(graph.offsets)
+    source = graph.sources[relation, item] if counted else 1.0
+    offset = graph.offsets[relation] if counted else 0.0
+    for edge in range(first, last):
+        neighbour, value = graph.items[edge], graph.values[edge]
+        if neighbour >= graph.n_items:
+            continue
+        touched[count] = neighbour
+        count += not marked[neighbour]
+        marked[neighbour] = True
+        if counted:
+            entry = value / (source * graph.targets[relation, neighbour] + offset)
+        else:
+            entry = value * graph.gains[neighbour]
+        totals[neighbour] += factor * entry
+    return count
+
+
+@njit(nogil=True, cache=True)
 def accumulate(graph: Graph, rows: Rows, row: int, scratch: Scratch) -> int:
     """Compute the scores of a history in the working memory; return the number of items."""
     count = 0
@@ -162,11 +155,7 @@ def accumulate(graph: Graph, rows: Rows, row: int, scratch: Scratch) -> int:
             if factor == 0.0:
                 continue
             if item < graph.indptr.shape[1] - 1:
-                for edge in range(graph.indptr[relation, item], graph.indptr[relation, item + 1]):
-                    neighbour = graph.items[edge]
-                    if neighbour < graph.n_items:
-                        entry = _entry(graph, relation, item, neighbour, graph.values[edge])
-                        count = _add(neighbour, factor * entry, scratch, count)
+                count = _add_row(graph, relation, item, factor, scratch, count)
             edge = graph.heads[relation, item]
             while edge >= 0:
                 neighbour = graph.added_items[edge]
@@ -184,15 +173,6 @@ def mark_seen(rows: Rows, row: int, n_items: int, seen: Bools, value: bool) -> N
     for event in range(rows.indptr[row], rows.indptr[row + 1]):
         if 0 <= rows.items[event] < n_items:
             seen[rows.items[event]] = value
-
-
-@njit(nogil=True, cache=True)
-def clear(scratch: Scratch, count: int) -> None:
-    """Reset the scores and marks of the first `count` touched items."""
-    for at in range(count):
-        item = scratch.touched[at]
-        scratch.totals[item] = 0.0
-        scratch.marked[item] = False
 
 
 @njit(nogil=True, cache=True)

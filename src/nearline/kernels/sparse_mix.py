@@ -10,17 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from nearline.kernels.scoring import (
-    NOTHING,
-    Bools,
-    Doubles,
-    Floats,
-    Ints,
-    Longs,
-    Scratch,
-    clear,
-    scratch_of,
-)
+from nearline.kernels.score_memory import Scratch, clear, scratch_of
+from nearline.kernels.scoring import NOTHING, Bools, Doubles, Floats, Ints, Longs
 from nearline.kernels.topk import Best, check_k, offer, write_best
 
 

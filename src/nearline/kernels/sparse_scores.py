@@ -4,7 +4,8 @@ import numpy as np
 from numba import njit
 
 from nearline.kernels.edges import Rows
-from nearline.kernels.scoring import Floats, Graph, Ints, Scratch, accumulate, clear, scratch_of
+from nearline.kernels.score_memory import Scratch, clear, scratch_of
+from nearline.kernels.scoring import Floats, Graph, Ints, accumulate
 
 
 @njit(nogil=True, cache=True)

@@ -129,6 +129,41 @@ def best_first(scores: Doubles, items: Ints, size: int) -> None:
 
 
 @njit(nogil=True, cache=True)
+def keep_best(scores: Doubles, items: Ints, size: int, k: int) -> int:
+    """Move the `k` best of `size` entries to the front, in any order; return their number.
+
+    The entries are divided again and again by the median of three of them (Hoare, "Algorithm 65:
+    find", CACM 1961), which takes O(size) time on average. Items must differ.
+    """
+    first, last = 0, size - 1
+    while k <= last and first < last:
+        middle = (first + last) // 2
+        for low, high in ((first, middle), (first, last), (middle, last)):
+            if _worse(scores[low], items[low], scores[high], items[high]):
+                scores[low], scores[high] = scores[high], scores[low]
+                items[low], items[high] = items[high], items[low]
+        score, item = scores[middle], items[middle]
+        front, back = first, last
+        while True:
+            while _worse(score, item, scores[front], items[front]):
+                front += 1
+            while _worse(scores[back], items[back], score, item):
+                back -= 1
+            if front >= back:
+                break
+            scores[front], scores[back] = scores[back], scores[front]
+            items[front], items[back] = items[back], items[front]
+            front += 1
+            back -= 1
+        # Entries up to `back` are not worse than any later one.
+        if back >= k:
+            last = back
+        else:
+            first = back + 1
+    return min(size, k)
+
+
+@njit(nogil=True, cache=True)
 def write_best(
     scores: Doubles, items: Ints, size: int, out_items: Ints, out_scores: Floats
 ) -> None:
