@@ -14,16 +14,15 @@ import io
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import pyarrow as pa
-from benchmarks.machine import write
+from benchmarks.machine import spread, write
 
 import nearline as nl
 from nearline.server import create_app
 
-USERS, BLOCKS = 100, 20
+USERS, BLOCKS = 100, 40
 # CPU time of the process, less noisy on a busy machine than the time of day.
 clock = time.process_time
 
@@ -35,8 +34,8 @@ def interactions() -> pa.Table:
     return pa.table({"user_id": users, "item_id": items})
 
 
-async def measure(folder: Path, reads: int) -> float:
-    """Return the speed of tracked reads relative to others."""
+async def measure(folder: Path, reads: int) -> dict[str, Any]:
+    """Return the speed of tracked reads relative to others: median and spread over the blocks."""
     app: Any = create_app(lambda: nl.Recommender(folder), log_stream=io.StringIO())
 
     async def receive() -> Any:
@@ -69,12 +68,13 @@ async def measure(folder: Path, reads: int) -> float:
     async with app.api.lifespan():
         while app.api.state["context"].host.current is None:
             await asyncio.sleep(0.05)
-        ratios = []
+        queries, ratios = [b"k=10", b"k=10&track=true"], []
         for block in range(BLOCKS + 1):
-            plain, tracked = await seconds(b"k=10"), await seconds(b"k=10&track=true")
+            took = {query: await seconds(query) for query in queries}
             if block:  # the first fills the cache
-                ratios.append(plain / tracked)
-    return median(ratios)
+                ratios.append(took[b"k=10"] / took[b"k=10&track=true"])
+            queries.reverse()  # what a block leaves behind is not always at the cost of one kind
+    return spread(ratios)
 
 
 def main() -> None:
@@ -86,7 +86,7 @@ def main() -> None:
         folder = Path(temporary) / "shop"
         nl.Recommender(folder).fit(interactions()).close()
         ratio = asyncio.run(measure(folder, reads))
-    print(f"tracked / plain: {ratio:.3f} (target: at least 0.9)")
+    print(f"tracked / plain: {ratio['median']:.3f} (target: at least 0.9)")
     found = {"figure": "tracked / plain", "found": ratio, "target": 0.9}
     write("tracked_reads", {"reads": reads}, [found])
 
