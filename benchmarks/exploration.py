@@ -204,8 +204,8 @@ def main() -> None:
             name = f"{world}, {policy} / greedy"
             print(f"{name:<32} {shown:>24}  ≥ {target}", flush=True)
             row = {"figure": name, "found": mean, "low": low, "high": high, "runs": ratios}
-            rows.append(row | {"target": target, "reached": mean >= target})
-    settings = {"visits": given.visits, "seeds": list(seeds), "policies": POLICIES}
+            rows.append(row | {"seeds": list(seeds), "target": target, "reached": mean >= target})
+    settings = {"visits": given.visits, "policies": POLICIES}
     print(write("exploration", settings, rows))
 
 
