@@ -64,13 +64,13 @@ def catch_up(
     """
     live = OnlineLearner(model, log, state, online=online, texts=texts)
     learner = model if online and isinstance(model, LearnsOnline) else None
-    records = _Records(state, offset)
+    records = _Records(state, offset, learns=learner is not None)
     while True:
         news = state.offset - records.offset
         if learner and (erasures != log.erasures or news > MUCH * max(records.offset, 1)):
             erasures, stop = log.erasures, state.offset
             # Begins at `stop`, with the changes of items so far and those that the count passes.
-            after, known = _Records(state, stop, records.items), records.end
+            after, known = _Records(state, stop, records.items, learns=True), records.end
             weight, item_ids = state.config.weight, state.items.table()
             data = dataset_from_log(
                 log,
@@ -106,11 +106,20 @@ def catch_up(
 
 
 class _Records:
-    """Records from an offset on, in the form in which a model learns them."""
+    """Records from an offset on, in the form in which a model learns them.
+
+    For a model that does not learn online, events are only checked.
+    """
 
     def __init__(
-        self, state: State, offset: int, items: Iterable[tuple[int, Item | None]] = ()
+        self,
+        state: State,
+        offset: int,
+        items: Iterable[tuple[int, Item | None]] = (),
+        *,
+        learns: bool,
     ) -> None:
+        self._learns = learns
         self.offset = self.end = offset
         self.items = list(items)
         self.state = state
@@ -128,7 +137,6 @@ class _Records:
             if isinstance(record, Event):
                 if record.user_id in objecting:
                     continue
-                self._rows.append(self._users.setdefault(record.user_id, len(self._users)))
                 item = index.get(record.item_id)
                 if item is None:
                     raise Damaged(
@@ -136,6 +144,9 @@ class _Records:
                         f"{offset}; remove the file state.checkpoint of the store, so that the "
                         "whole log is replayed"
                     )
+                if not self._learns:
+                    continue
+                self._rows.append(self._users.setdefault(record.user_id, len(self._users)))
                 self._indices.append(item)
                 self._weights.append(weight(record.event))
                 self._times.append(record.timestamp)
