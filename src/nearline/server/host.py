@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from threading import Thread
 
 from nearline.deployment.stamp import Stamp
@@ -134,6 +135,7 @@ class EngineHost:
             warm = pool.submit(_load_kernels)
             engine = self._open_engine()
         warm.result()
+        _load_model(engine)
         self.on_open()
         return engine
 
@@ -168,6 +170,13 @@ class EngineHost:
 
         Thread(target=work, name="nearline-open", daemon=True).start()
         return asyncio.wrap_future(opened, loop=loop)
+
+
+def _load_model(engine: Recommender) -> None:
+    """Compute a list with the model of the store, whose kernels may differ from those below."""
+    with suppress(NearlineError):  # what is wrong is for the first request to say
+        for item in engine.trending(1):
+            engine.recommend("anyone", history=[item.item_id])
 
 
 def _load_kernels() -> None:
