@@ -63,9 +63,9 @@ class Watched(nl.Recommender):
         seen.append(request)
         return super().draft(request, within)
 
-    def recommend_many(self, users=None, **options):
+    def recommend_lists(self, users, **options):
         seen.append(options)
-        return super().recommend_many(users, **options)
+        return super().recommend_lists(users, **options)
 
 
 def fields(request):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests import naive_neighbours as naive
 from tests.models.synthetic import shop
@@ -42,6 +42,7 @@ def test_nearest_or_threshold() -> None:
     history=st.lists(st.integers(0, N_ITEMS - 1), max_size=5),
     measure=st.sampled_from(["cosine", "tfidf"]),
 )
+@example(rows=[[], [0], [0]], history=[0], measure="tfidf")  # a weight of ln(3 / 3)
 def test_scores_equal_the_definition(
     rows: list[list[int]], history: list[int], measure: str
 ) -> None:

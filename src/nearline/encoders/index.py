@@ -83,7 +83,7 @@ class VectorIndex:
         self._graph, self._later = self._linked(), set()
         if self._graph is None:
             first, group = _distinct(units)
-            if 2 * len(first) <= n:
+            if 0 < 2 * len(first) <= n:
                 return _of_groups(units, first, group, min(k, n))
             best, row_bytes = _compared, 4 * n
         else:

@@ -100,7 +100,8 @@ def fit_measure(config: MeasureConfig, sets: Sets, lists: Sets) -> Measure:
     mean_size = len(sets.items) / n if n else 0.0
     if config.measure == "cosine":
         return Measure(config, None, mean_size)
-    idf = np.log(max(n, 1)) - np.log1p(np.diff(lists.indptr))
+    # The logarithm of the quotient: a difference of logarithms may be just above 0 where it is 0.
+    idf = np.log(max(n, 1) / (1.0 + np.diff(lists.indptr)))
     return Measure(config, np.maximum(idf, 0.0) ** 2, mean_size)
 
 
