@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.deployment import test_live
-from tests.deployment.test_live import STEPS, act, counted, expected, train_and_restart
+from tests.deployment.test_live import (
+    STEPS,
+    act,
+    counted,
+    expected,
+    train_and_restart,
+    without_user,
+)
 from tests.state.naive_state import FEW, assert_same, naive_view, view_of
 
 import nearline as nl
@@ -58,13 +65,7 @@ def test_after_an_erasure_counts_are_those_of_a_log_without_the_user(
             counters = inspect(rec).state.counters
             return counted(inspect(rec).model) | {"totals": counters.totals().tolist()}
 
-    def without(step: Any) -> Any:
-        if step[0] == "list":
-            return ("list", [one for one in step[1] if one[1] != "u"])
-        return step
-
-    never = [without(step) for step in steps if step[0] == "put" or step[1] != "u"]
-    assert run(steps) == run([step for step in never if step != ("list", [])])
+    assert run(steps) == run(without_user(steps))
 
 
 @settings(deadline=None, max_examples=12)

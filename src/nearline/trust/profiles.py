@@ -125,7 +125,7 @@ def profile_report(
     """Return suspected profiles and the items that they push, by ID; see `suspects`."""
     found = suspects(users, items, len(user_ids), len(item_ids))
     having = np.bincount(_distinct(users, items, len(item_ids))[1], minlength=len(item_ids))
-    targets, profiles, told = [], [], set[int]()
+    targets, profiles, reported = [], [], set[int]()
     for item, probability, those in found.targets:
         target, size = item_ids[item], len(those)
         targets.append(
@@ -134,8 +134,8 @@ def profile_report(
             )
         )
         for user in those.tolist():
-            if user not in told:
-                told.add(user)
+            if user not in reported:  # under the clearest of its targets
+                reported.add(user)
                 score = float(found.scores[user])
                 profiles.append(
                     SuspectedProfile(user_id=user_ids[user], score=score, target=target)
