@@ -19,11 +19,13 @@ MB = 1_000_000
 
 
 def test_a_small_budget_is_divided_in_fractions() -> None:
-    assert divided(1_600 * MB) == MemoryBudget(100 * MB, 50 * MB, 100 * MB, 100 * MB, 800 * MB)
+    assert divided(1_600 * MB) == MemoryBudget(
+        100 * MB, 50 * MB, 100 * MB, 100 * MB, 100 * MB, 800 * MB
+    )
 
 
 def test_the_parts_of_a_large_budget_have_maxima() -> None:
-    expected = MemoryBudget(256 * MB, 128 * MB, 256 * MB, 256 * MB, 32_000 * MB)
+    expected = MemoryBudget(256 * MB, 128 * MB, 256 * MB, 256 * MB, 256 * MB, 32_000 * MB)
     assert divided(64_000 * MB) == expected
 
 
@@ -44,7 +46,7 @@ def test_the_default_is_half_of_the_memory_of_machine_or_container(
 
 def test_explicit_limits_override_the_shares() -> None:
     limits = Limits(memory=1_600 * MB, answers_bytes=7, cache_bytes=0)
-    assert limits.budget == MemoryBudget(100 * MB, 7, 0, 100 * MB, 800 * MB)
+    assert limits.budget == MemoryBudget(100 * MB, 7, 0, 100 * MB, 100 * MB, 800 * MB)
 
 
 def test_one_body_always_fits() -> None:

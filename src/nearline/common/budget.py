@@ -30,6 +30,8 @@ class MemoryBudget(NamedTuple):
         Cached answers.
     queue : int
         Encoded records that are waiting to be written to the log, texts included.
+    learning : int
+        Stored changes that are waiting to be learned by a model.
     job : int
         Memory of the process of one job.
     """
@@ -38,6 +40,7 @@ class MemoryBudget(NamedTuple):
     answers: int
     cache: int
     queue: int
+    learning: int
     job: int
 
 
@@ -61,6 +64,7 @@ def divided(memory: int | None) -> MemoryBudget:
         answers=min(memory // 32, 128_000_000),
         cache=min(memory // 16, 256_000_000),
         queue=min(memory // 16, 256_000_000),
+        learning=min(memory // 16, 256_000_000),
         job=memory // 2,
     )
 

@@ -7,19 +7,22 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Lock
+from time import sleep
 from typing import TypeVar
 
 from msgspec.structs import replace
 
 from nearline.common.budget import MemoryUse, divided
 from nearline.common.elapsed import Elapsed
+from nearline.common.threads import in_event_loop
 from nearline.config import Config, with_settings_of
 from nearline.deployment import promotion, store
+from nearline.deployment.online_learner import OnlineLearner
 from nearline.deployment.promotion_follower import PromotionFollower
 from nearline.deployment.stamp import Stamp
 from nearline.deployment.summary import training_summary
 from nearline.deployment.texts import VECTORS, open_texts
-from nearline.errors import Closed, NearlineError
+from nearline.errors import Closed, NearlineError, Overloaded
 from nearline.ingest import put_items as append_items
 from nearline.log import Appended, Log, SharedLog
 from nearline.schema import Item
@@ -34,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 # Records by which a server may be behind a shared log before it is not ready.
 MOST_BEHIND = 10_000
+# Pause between two looks whether models have learned enough.
+LEARNING_PAUSE_SECONDS = 0.01
 
 
 class ActiveDeployment:
@@ -55,6 +60,8 @@ class ActiveDeployment:
         Returns seconds since the store was opened; never decreases, even if the clock is set back.
     changed : Event
         Set by each commit and erasure of the log, and when foreground work ends.
+    learning_memory : MemoryUse
+        Bytes of the stored changes that models have not learned yet, and their maximum.
     lags : bool
         Whether the model is behind the state: from the start of an import until it has learned it.
     """
@@ -70,6 +77,7 @@ class ActiveDeployment:
             # The encoder that "auto" found: a training in another process must use the same.
             config = replace(config, encoder=self.texts.encoder.name)
         self.config = config
+        self.learning_memory = MemoryUse(divided(config.memory).learning, self._waiting_bytes)
         self.promotions = PromotionFollower(lambda: self.deployment, self.swap, config)
         try:
             if path is None:
@@ -101,6 +109,27 @@ class ActiveDeployment:
         if self._closed:
             raise Closed("this recommender was closed; open the store again")
         return self.deployment
+
+    def open_to_teach(self) -> store.Deployment:
+        """Return the deployment for changes that models learn, once there is room for these.
+
+        The method waits while the changes that models have not learned exceed their share of the
+        memory budget. In the thread of a running event loop, it raises `Overloaded` instead.
+        """
+        current = self.open()
+        while self._waiting_bytes() >= self.learning_memory.limit:
+            if in_event_loop():
+                raise Overloaded(
+                    f"{self.learning_memory.limit:,} bytes of stored events wait to be learned, "
+                    "which is the limit; nothing was stored, try again in a second"
+                )
+            sleep(LEARNING_PAUSE_SECONDS)
+            current = self.open()
+        return current
+
+    def _waiting_bytes(self) -> int:
+        followers = self.deployment.state.followers
+        return sum(one.waiting_bytes for one in followers if isinstance(one, OnlineLearner))
 
     def swap(self, make: Callable[[store.Deployment], store.Deployment]) -> store.Deployment:
         """Replace the deployment by the result of `make`, which gets the current one.
@@ -351,6 +380,11 @@ class EngineStatus:
         """Bytes of the records that wait to be written to the log, and their maximum."""
         limit = divided(self._current.config.memory).queue
         return MemoryUse(limit, lambda: self._current.deployment.log.queued_bytes)
+
+    @property
+    def learning_memory(self) -> MemoryUse:
+        """Bytes of the stored changes that models have not learned yet, and their maximum."""
+        return self._current.learning_memory
 
     @property
     def encodes(self) -> bool:

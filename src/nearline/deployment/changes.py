@@ -17,6 +17,10 @@ EVENTS_AT_ONCE = 20_000
 EVENTS_PER_CALL = 4_000
 
 
+# Memory of a user of a batch, of the array objects of a history, and of another object.
+USER_BYTES, HISTORIES_BYTES, OBJECT_BYTES = 100, 500, 100
+
+
 class Acknowledgement(NamedTuple):
     """A future to resolve, with its result, once everything queued before it is learned."""
 
@@ -39,7 +43,8 @@ class ChangeQueue:
     """Changes in the order of the log, which waits for a model to learn them.
 
     Batches of events are joined as they come, so that the memory of a queue that becomes long does
-    not grow with the histories of the users times the number of batches. Not thread-safe.
+    not grow with the histories of the users times the number of batches. Not thread-safe, except
+    that one thread may read what it took while others add changes.
 
     Attributes
     ----------
@@ -52,11 +57,18 @@ class ChangeQueue:
         # Batches at the end of the list that are not joined yet, and their events.
         self._batches = self._events = 0
         self.events = 0
+        self._queued_bytes = self._taken_bytes = 0
+
+    @property
+    def bytes(self) -> int:
+        """Approximate memory of the changes, including those that were taken and not yet read."""
+        return self._queued_bytes + self._taken_bytes
 
     def extend(self, changes: Iterable[Waiting]) -> None:
         """Add changes at the end."""
         for what in changes:
             self._changes.append(what)
+            self._queued_bytes += size_of(what)
             if not isinstance(what, Added):
                 self._batches = self._events = 0
                 continue
@@ -65,24 +77,48 @@ class ChangeQueue:
             self.events += len(what.events.items)
             if self._events >= EVENTS_AT_ONCE:
                 batches = cast("list[Added]", self._changes[-self._batches :])
-                self._changes[-self._batches :] = [joined(batches)]
+                whole = joined(batches)
+                self._changes[-self._batches :] = [whole]
+                self._queued_bytes += size_of(whole) - sum(map(size_of, batches))
                 self._batches = self._events = 0
 
     def take(self) -> list[Waiting | None]:
-        """Return all changes, for `consumed`, and remove them."""
+        """Return all changes, for `read`, and remove them."""
         changes: list[Waiting | None] = [*self._changes]
         self._changes = []
         self._batches = self._events = self.events = 0
+        self._queued_bytes, self._taken_bytes = 0, self._queued_bytes
         return changes
 
+    def read(self, changes: list[Waiting | None]) -> Iterator[Waiting]:
+        """Yield changes and replace all but acknowledgements by None, which frees their memory.
 
-def consumed(changes: list[Waiting | None]) -> Iterator[Waiting]:
-    """Yield changes and replace all but acknowledgements by None, which frees their memory."""
-    for place, what in enumerate(changes):
-        if what is not None:
-            if not isinstance(what, Acknowledgement):
-                changes[place] = None
-            yield what
+        A change counts in `bytes` until the next one is read.
+        """
+        for place, what in enumerate(changes):
+            if what is not None:
+                if not isinstance(what, Acknowledgement):
+                    changes[place] = None
+                size = size_of(what)
+                yield what
+                self._taken_bytes -= size
+
+
+def size_of(what: Waiting) -> int:
+    """Return the approximate memory of a change: its arrays, and the objects of users and items.
+
+    Entries of items are shared with the catalogue, and do not count.
+    """
+    histories: tuple[Histories, ...] = ()
+    users = 0
+    if isinstance(what, Added):
+        histories, users = (what.before, what.events), len(what.user_ids)
+    elif isinstance(what, Histories):
+        histories = (what,)
+    elif isinstance(what, UsersChanged):
+        histories, users = what.histories, len(what.user_ids)
+    own = OBJECT_BYTES + USER_BYTES * users
+    return own + sum(HISTORIES_BYTES + one.nbytes for one in histories)
 
 
 def together(

@@ -26,7 +26,6 @@ from nearline.deployment.changes import (
     Compaction,
     Entry,
     Waiting,
-    consumed,
     current_events,
     together,
 )
@@ -89,6 +88,12 @@ class OnlineLearner:
     def lags(self) -> bool:
         """Whether changes are queued that the model has not learned yet."""
         return self._waiting is not None
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Approximate memory of the changes that the model has not learned yet."""
+        waiting = self._waiting
+        return 0 if waiting is None else waiting.bytes
 
     def put_items(self, changed: Sequence[tuple[int, Item | None]]) -> None:
         """Update the texts and vectors of items in the model; None removes them.
@@ -216,7 +221,8 @@ class OnlineLearner:
                             what.future.set_exception(error)
 
     def _learn(self, waiting: list[Waiting | None]) -> None:
-        for what in together(consumed(waiting)):
+        queue = cast("ChangeQueue", self._waiting)  # it is kept until `_next` finds it empty
+        for what in together(queue.read(waiting)):
             if isinstance(what, Acknowledgement):
                 what.future.set_result(what.result)
             elif isinstance(what, list):

@@ -21,7 +21,7 @@ class ItemMethods(Engine):
 
     def put_items(self, items: Sequence[Item]) -> Future[Appended]:
         """Queue catalogue entries atomically; an encoder, if any, encodes their texts first."""
-        return self._current.put_items(self._current.open().log, items)
+        return self._current.put_items(self._current.open_to_teach().log, items)
 
     def patch_item(self, item_id: str, changes: Mapping[str, object]) -> Appended:
         """Change some fields of a catalogue entry durably."""

@@ -31,11 +31,11 @@ class EventMethods(Engine):
 
     def append_event(self, event: Event) -> Future[Appended]:
         """Queue one event; the future resolves once it is durable."""
-        return ingest.append_event(self._current.open().log, event, now=self._clock())
+        return ingest.append_event(self._current.open_to_teach().log, event, now=self._clock())
 
     def append_events(self, events: Sequence[Event]) -> Future[Appended]:
         """Queue a list of events atomically; the future resolves once it is durable."""
-        return ingest.append_events(self._current.open().log, events, now=self._clock())
+        return ingest.append_events(self._current.open_to_teach().log, events, now=self._clock())
 
     def delete_event(self, event_id: str) -> Future[int]:
         """Erase the event with an ID everywhere; the future resolves to 1, or to 0 if unknown."""

@@ -130,7 +130,15 @@ class StreamMethods(Engine):
         """Return a connector from a source to the log, for a thread of its own; see `ingest`."""
         parts = self._current.open()
         mapper = mapper_of(mapping, source.name, fields)
-        connector = Connector(source, mapper, parts.log, parts.state, self._quarantine, self._clock)
+        connector = Connector(
+            source,
+            mapper,
+            parts.log,
+            parts.state,
+            self._quarantine,
+            self._clock,
+            before_append=self._current.open_to_teach,
+        )
         self.ingested[source.name] = connector.done
         return connector
 
@@ -159,14 +167,13 @@ class StreamMethods(Engine):
         mapping, fields
             As for `ingest`.
         """
-        log = self._current.open().log
         done = Ingested(source or "all sources")
         total = sum(n for name, _, n in self._quarantine.counts() if source in (None, name))
         after = 0
         while waiting := self._quarantine.messages(source, after=after, limit=_REPLAYED):
             after = waiting[-1].id
             events, over, skipped = self._events_of(waiting, mapping, fields)
-            appended = log.append(events).result()
+            appended = self._current.open_to_teach().log.append(events).result()
             self._quarantine.remove(over)
             done = replace(
                 done,

@@ -28,7 +28,7 @@ class UserMethods(ImpressionMethods):
 
     def store_user(self, user_id: str, attributes: Mapping[str, Any]) -> Future[Appended]:
         """Queue all attributes of a user, as a mapping; names may be any texts."""
-        log = self._current.open().log
+        log = self._current.open_to_teach().log
         now = self._clock()
         return self._current.after_learning(profiles.put_user(log, user_id, attributes, now=now))
 

@@ -97,6 +97,8 @@ class Connector:
         Returns the time in Unix seconds.
     wait : callable
         Called with the seconds to wait before another attempt to append.
+    before_append : callable or None
+        Called before each append; may wait, for example until a model has learned enough.
 
     Attributes
     ----------
@@ -114,6 +116,7 @@ class Connector:
         clock: Callable[[], float],
         *,
         wait: Callable[[float], Any] | None = None,
+        before_append: Callable[[], Any] | None = None,
     ) -> None:
         if not 0 < len(source.name.encode()) <= MAX_NAME_BYTES or "\0" in source.name:
             raise InvalidInput(
@@ -125,6 +128,7 @@ class Connector:
         self._log, self._state, self._quarantine = log, state, quarantine
         self._stop = Flag()
         self._wait = wait if wait is not None else self._stop.wait
+        self._before_append = before_append
         self.done = Ingested(source.name, unit=source.unit)
 
     def stop(self) -> None:
@@ -217,6 +221,8 @@ class Connector:
         return records, self._queue(records)
 
     def _queue(self, records: Sequence[Any]) -> Future[Appended]:
+        if self._before_append is not None:
+            self._before_append()
         try:
             return self._log.append(records)
         except StorageFailed as error:

@@ -1,11 +1,11 @@
 """Bounded queue of work, from which one thread takes groups of jobs."""
 
-import asyncio
 from collections import deque
 from concurrent.futures import Future
 from threading import Condition
 from typing import Any, Generic, Protocol, TypeVar
 
+from nearline.common.threads import in_event_loop
 from nearline.errors import Closed, Overloaded
 
 
@@ -72,7 +72,7 @@ class JobQueue(Generic[J]):
             The queue is full and this is the thread of a running event loop, which must not wait.
         """
         with self._changed:
-            if self._is_full() and not self._closed and _in_event_loop():
+            if self._is_full() and not self._closed and in_event_loop():
                 raise Overloaded(
                     f"{self._queued:,} records wait to be written ({self.queued_bytes:,} bytes), "
                     "which is the limit of the log's queue; nothing was stored, try again in a "
@@ -134,12 +134,3 @@ class JobQueue(Generic[J]):
                 group.append(job)
                 size += job.size
         return group
-
-
-def _in_event_loop() -> bool:
-    """Return whether this thread is running an event loop."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -39,6 +39,11 @@ class Histories:
     def __len__(self) -> int:
         return len(self.indptr) - 1
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays, without features."""
+        return sum(part.nbytes for part in (self.indptr, self.items, self.weights, self.times))
+
     def row(self, user: int) -> NDArray[np.int32]:
         """Return the items of row `user`, oldest first, as a view: int32 [length of the row]."""
         return self.items[self.indptr[user] : self.indptr[user + 1]]

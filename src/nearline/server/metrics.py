@@ -187,6 +187,7 @@ class Metrics(Collector):
         parts = dict(self.memory)
         if self._host.current is not None:
             parts["queue"] = self._host.current.queue_memory
+            parts["learning"] = self._host.current.learning_memory
         for part, use in parts.items():
             limits.add_metric((part,), use.limit)
             used.add_metric((part,), use.used())
