@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from nearline.common.waiting import refuse_instead_of_waiting
 from nearline.errors import Closed, Overloaded
 from nearline.log.queue import JobQueue
 
@@ -110,6 +111,19 @@ def test_a_closed_queue_returns_queued_jobs_and_accepts_none(pool: ThreadPoolExe
     with pytest.raises(Closed):
         waiting.result(WAIT)
     assert [taken(queue), taken(queue)] == [["a"], []]
+
+
+def test_a_full_queue_raises_in_a_thread_of_a_request() -> None:
+    """A request that waits would occupy a thread that others need."""
+
+    async def request(queue: JobQueue[Work]) -> None:
+        refuse_instead_of_waiting()
+        await asyncio.to_thread(queue.put, Work("refused"))
+
+    queue = queue_of(Work("a"), capacity=1)
+    with pytest.raises(Overloaded):
+        asyncio.run(request(queue))
+    assert taken(queue) == ["a"]
 
 
 def test_a_full_queue_raises_in_an_event_loop() -> None:

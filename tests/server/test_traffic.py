@@ -15,6 +15,7 @@ from nearline.engine import Recommender
 from nearline.errors import Overloaded
 from nearline.log import Appended
 from nearline.server import Gateway, Limits, create_app
+from nearline.server.context import CHECKED_AT_ONCE
 from nearline.server.traffic import ComputeQueue
 
 Client = TestClient[Gateway]
@@ -56,6 +57,24 @@ def test_requests_above_the_limit_are_refused() -> None:
         writer.join()
         assert answers == [200]
         assert client.get("/v1/users/u/recommendations").status_code == 200
+
+
+def test_long_lists_are_refused_while_the_model_has_much_to_learn() -> None:
+    """They are stored in a thread, which must not wait, since other requests need it."""
+    engine = Recommender()
+    learning = engine._current.learning_memory
+    engine._current.learning_memory = learning._replace(limit=0)
+    events = [{"user_id": f"u{n}", "item_id": "i"} for n in range(CHECKED_AT_ONCE + 1)]
+    items = [{"item_id": f"i{n}"} for n in range(CHECKED_AT_ONCE + 1)]
+    with TestClient(create_app(lambda: engine, Limits(preload_per_second=0))) as client:
+        wait_until_ready(client.get)
+        for path, body in [("events", events), ("events", events[0]), ("items", items)]:
+            refused = client.post(f"/v1/{path}", json=body)
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+            assert "wait to be learned" in refused.json()["detail"]
+        assert (engine.n_users, engine.n_items) == (0, 0)
+        engine._current.learning_memory = learning
+        assert client.post("/v1/events", json=events).json()["accepted"] == len(events)
 
 
 class Full(Recommender):

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from nearline.common.budget import MemoryUse, divided
 from nearline.common.elapsed import Elapsed
-from nearline.common.threads import in_event_loop
+from nearline.common.waiting import may_wait
 from nearline.config import Config, with_settings_of
 from nearline.deployment import promotion, store
 from nearline.deployment.online_learner import OnlineLearner
@@ -114,11 +114,11 @@ class ActiveDeployment:
         """Return the deployment for changes that models learn, once there is room for these.
 
         The method waits while the changes that models have not learned exceed their share of the
-        memory budget. In the thread of a running event loop, it raises `Overloaded` instead.
+        memory budget. Where waiting is not allowed (`may_wait`), it raises `Overloaded` instead.
         """
         current = self.open()
         while self._waiting_bytes() >= self.learning_memory.limit:
-            if in_event_loop():
+            if not may_wait():
                 raise Overloaded(
                     f"{self.learning_memory.limit:,} bytes of stored events wait to be learned, "
                     "which is the limit; nothing was stored, try again in a second"

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from threading import Condition
 from typing import Any, Generic, Protocol, TypeVar
 
-from nearline.common.threads import in_event_loop
+from nearline.common.waiting import may_wait
 from nearline.errors import Closed, Overloaded
 
 
@@ -69,10 +69,11 @@ class JobQueue(Generic[J]):
         Closed
             The queue is closed.
         Overloaded
-            The queue is full and this is the thread of a running event loop, which must not wait.
+            The queue is full and the caller must not wait: in the thread of a running event loop,
+            or for a request to a server.
         """
         with self._changed:
-            if self._is_full() and not self._closed and in_event_loop():
+            if self._is_full() and not self._closed and not may_wait():
                 raise Overloaded(
                     f"{self._queued:,} records wait to be written ({self.queued_bytes:,} bytes), "
                     "which is the limit of the log's queue; nothing was stored, try again in a "

@@ -24,9 +24,9 @@ class SQLiteLog(OpenedLog):
     """Implementation of `Log` in a SQLite file (write-ahead log, ``synchronous=FULL``).
 
     Queued appends are committed in groups of up to 10,000 records, or of one larger append. If
-    100,000 records or `queue_bytes` are queued, `append` and `erase` wait, or raise `Overloaded` in
-    the thread of a running event loop. An event is a duplicate if its `event_id` is stored or
-    occurs earlier in the same commit.
+    100,000 records or `queue_bytes` are queued, `append` and `erase` wait, or raise `Overloaded`
+    where waiting is not allowed (`common.waiting.may_wait`). An event is a duplicate if its
+    `event_id` is stored or occurs earlier in the same commit.
 
     If a listener raises an error, the state lacks records of the log. The futures of that commit
     raise the error, and those of a commit made at the same time raise `Closed`, although their
@@ -82,7 +82,7 @@ class SQLiteLog(OpenedLog):
         Closed
             The log was closed, or stopped because its listener failed.
         Overloaded
-            The queue is full and this is the thread of a running event loop.
+            The queue is full and the caller must not wait (`common.waiting.may_wait`).
         """
         self._check_process()
         if isinstance(records, EventBlock):
@@ -111,7 +111,7 @@ class SQLiteLog(OpenedLog):
         Closed
             If the log was closed, or stopped because its listener failed.
         Overloaded
-            If the queue is full and this is the thread of a running event loop.
+            If the queue is full and the caller must not wait (`common.waiting.may_wait`).
         """
         check_id(user_id, "user_id")
         self._check_process()
@@ -128,7 +128,7 @@ class SQLiteLog(OpenedLog):
         Closed
             If the log was closed, or stopped because its listener failed.
         Overloaded
-            If the queue is full and this is the thread of a running event loop.
+            If the queue is full and the caller must not wait (`common.waiting.may_wait`).
         """
         self._check_process()
         check_id(event_id, "event_id")

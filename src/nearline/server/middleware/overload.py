@@ -1,7 +1,8 @@
-"""Refusal of requests when too many are in flight."""
+"""Refusal of requests when too many are in flight, or when the queues of writes are full."""
 
 from litestar.types import HTTPScope, Receive, Send
 
+from nearline.common.waiting import refuse_instead_of_waiting
 from nearline.server.exchange import HTTPApp, exchange_of
 from nearline.server.middleware.api_keys import OPEN_PATHS
 from nearline.server.traffic import Traffic
@@ -11,7 +12,7 @@ class OverloadProtection:
     """Counts the requests in flight, and refuses those above the limit with status 503.
 
     Cached answers bypass this middleware, so they are sent even under overload. Health checks are
-    not refused.
+    not refused. Writes to full queues are refused, too, where a caller in Python would wait.
     """
 
     def __init__(self, app: HTTPApp, traffic: Traffic) -> None:
@@ -22,6 +23,7 @@ class OverloadProtection:
         """Answer a request, or raise `Overloaded`."""
         traffic = self._traffic
         traffic.in_flight += 1
+        refuse_instead_of_waiting()
         try:
             if exchange_of(scope).path not in OPEN_PATHS:
                 traffic.check()
