@@ -7,6 +7,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import msgspec
 import pytest
 
+from nearline.config import Config
 from nearline.errors import InvalidInput
 from nearline.models.registry import convert_settings, discover, make_model, settings_of
 
@@ -46,6 +47,12 @@ def test_a_number_beyond_all_bounds_is_refused(name: str, path: str, kind: type)
     for value in values:
         with pytest.raises(InvalidInput, match=path.rpartition(".")[2]):
             make_model(name, nested(path, value))
+
+
+def test_a_text_instead_of_a_number_is_refused() -> None:
+    for name in ("memory", "search_seconds", "served_days"):
+        with pytest.raises(InvalidInput, match=f"Config.{name} is '1GB'; it must be a number"):
+            Config(**{name: "1GB"})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -31,6 +31,12 @@ def test_the_defaults() -> None:
         ({"trending_half_life": math.nan}, "trending_half_life"),
         ({"default_event_weight": math.nan}, "default_event_weight"),
         ({"event_weights": {"view": 2e6}}, "event_weights.view"),
+        ({"event_weights": {"view": "2"}}, "event_weights.view"),
+        ({"default_event_weight": None}, "default_event_weight"),
+        ({"history_length": "500"}, "history_length"),
+        ({"trending_half_life": None}, "trending_half_life"),
+        ({"min_age": "1d"}, "min_age"),
+        ({"max_weight_per_user": "1"}, "max_weight_per_user"),
     ],
 )
 def test_invalid_settings_are_rejected(settings: dict[str, object], field: str) -> None:

@@ -1,6 +1,7 @@
 """Validation of settings, for use in the method `__post_init__` of their classes."""
 
 import math
+from numbers import Real
 from typing import Any
 
 from msgspec import Struct
@@ -28,9 +29,14 @@ def require(config: Struct, field: str, low: float, high: float, *, above: bool 
     Raises
     ------
     InvalidInput
-        The value is not in the range; the message contains the class, the setting and the bounds.
+        The value is not a number in the range; the message contains the class, the setting and the
+        bounds.
     """
     value: Any = getattr(config, field)
+    if not isinstance(value, Real):
+        raise InvalidInput(
+            f"{type(config).__name__}.{field} is {value!r:.100}; it must be a number", field=field
+        )
     inside = math.isfinite(value) and value <= high and (value > low if above else value >= low)
     if not inside:
         least = f"above {low:g}" if above else f"at least {low:g}"
@@ -50,7 +56,8 @@ def require_each(config: Struct, field: str, low: float, high: float, *, most: i
     """
     given: Any = getattr(config, field)
     values = list(given.values() if isinstance(given, dict) else given)
-    if len(values) > most or not all(math.isfinite(v) and low <= v <= high for v in values):
+    inside = all(isinstance(v, Real) and math.isfinite(v) and low <= v <= high for v in values)
+    if len(values) > most or not inside:
         raise InvalidInput(
             f"{type(config).__name__}.{field} is {given!r:.200}; it may have at most {most} "
             f"values, and each must be at least {low:g} and at most {high:g}",

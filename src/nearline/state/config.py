@@ -1,6 +1,7 @@
 """Settings of the state: length of histories, event weights and decay of trending counts."""
 
 import math
+from numbers import Real
 
 from msgspec import Struct
 
@@ -49,6 +50,10 @@ class StateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     min_age: float = 0.0
 
     def __post_init__(self) -> None:
+        for name in ("history_length", "trending_half_life", "min_age"):
+            _check_number(getattr(self, name), name)
+        if self.max_weight_per_user is not None:
+            _check_number(self.max_weight_per_user, "max_weight_per_user")
         if not 1 <= self.history_length <= MAX_HISTORY_LENGTH:
             raise InvalidInput(
                 f"history_length is {self.history_length}; it must be 1 to {MAX_HISTORY_LENGTH:,}",
@@ -105,7 +110,13 @@ class StateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         return given.get(standard, STANDARD_WEIGHTS[standard])
 
 
+def _check_number(value: object, field: str) -> None:
+    if not isinstance(value, Real):
+        raise InvalidInput(f"{field} is {value!r:.100}; it must be a number", field=field)
+
+
 def _check_weight(weight: float, field: str) -> None:
+    _check_number(weight, field)
     if not -MAX_WEIGHT <= weight <= MAX_WEIGHT:  # also refuses NaN
         raise InvalidInput(
             f"{field} is {weight}; it must be a number from -1e6 to 1e6", field=field
