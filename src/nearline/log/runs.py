@@ -13,12 +13,14 @@ import os
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from mmap import mmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.common.files import PIECE_BYTES
 from nearline.kernels.key_filter import GONE, UNKNOWN, add_to_filter, filter_words
 
 MAGIC = b"nearline run 1\n\0"
@@ -149,11 +151,13 @@ def seal(run: SortedRun) -> SortedRun:
     if run.path is None:
         return run
     partial = _partial(run.path)
-    base = run.users.base if run.users.base is not None else run.words.base
-    while base is not None and not isinstance(base, np.memmap):
+    base: Any = run.users.base if run.users.base is not None else run.words.base
+    while base is not None and not isinstance(base, mmap):
         base = base.base
     if base is not None:
-        base.flush()
+        # In pieces, as in `write_in_pieces`.
+        for start in range(0, len(base), PIECE_BYTES):
+            base.flush(start, min(PIECE_BYTES, len(base) - start))
     with partial.open("rb+") as file:
         os.fsync(file.fileno())
     partial.rename(run.path)

@@ -18,6 +18,7 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from nearline.common.files import write_in_pieces
 from nearline.errors import Damaged, InvalidInput
 
 Array = NDArray[Any]
@@ -47,8 +48,6 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/%~-]{0,1999}")
 # A header has some hundred bytes per array; a larger claim means a damaged file.
 MAX_HEADER_BYTES = 16 * 1024 * 1024
 LENGTH_BYTES = 8
-# Bytes that are written at a time.
-PIECE_BYTES = 16 * 1024 * 1024
 
 
 class ArraySpec(Struct, frozen=True, forbid_unknown_fields=True):
@@ -129,10 +128,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     head += b" " * (-len(head) % LENGTH_BYTES)
     with path.open("wb") as file:
         file.write(len(head).to_bytes(LENGTH_BYTES, "little") + head)
-        for _, array in ordered:
-            data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-            for start in range(0, len(data), PIECE_BYTES):
-                file.write(data[start : start + PIECE_BYTES].data)
+        write_in_pieces(file, (_bytes_of(array) for _, array in ordered))
 
 
 def map_arrays(path: Path, specs: Mapping[str, ArraySpec]) -> dict[str, Array]:
@@ -250,3 +246,7 @@ def _damaged(path: Path, reason: str) -> Damaged:
     return Damaged(
         f"snapshot file {path} is damaged: {reason}; use another snapshot or train again"
     )
+
+
+def _bytes_of(array: Array) -> memoryview:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data

@@ -16,6 +16,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from nearline.common.files import write_in_pieces
 from nearline.errors import Damaged
 from nearline.kernels import counted_events
 from nearline.schema import Item
@@ -90,10 +91,7 @@ def save(state: State, path: Path, erasures: int, seal: Seal | None = None) -> i
     try:
         with temporary.open("wb") as file:
             parts = _parts(header, sections)
-            for part in parts if seal is None else seal.file(parts):
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
+            write_in_pieces(file, parts if seal is None else seal.file(parts))
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
