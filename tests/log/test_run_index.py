@@ -11,7 +11,7 @@ from unittest.mock import patch
 import apsw
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nearline.errors import Damaged
@@ -60,6 +60,15 @@ def restarted(log: SQLiteLog, folder: Path, how: str) -> SQLiteLog:
 @patch.object(run_index, "AGAIN", 3)
 @patch.object(runs, "MERGED_AT_ONCE", 3)
 @settings(max_examples=25, deadline=None)
+@example(
+    [
+        ("list", [(USERS[0], 0)]),
+        ("closed", None),
+        ("list", [(USERS[0], 1), (USERS[0], 2), (USERS[0], 3)]),
+        ("lost", None),
+        ("killed", None),
+    ]
+)
 @given(st.lists(STEPS, max_size=20))
 def test_keys_are_found_wherever_they_are(steps: list[tuple[str, object]]) -> None:
     stored: dict[str, str] = {}
@@ -386,3 +395,24 @@ def test_a_damaged_run_is_made_again(
 def test_only_events_have_keys() -> None:
     assert keys_of(event("a")) == (user_key("a"), None)
     assert keys_of(Event(user_id="a", item_id="i", timestamp=0.0, event_id="1"))[1] is not None
+
+
+def test_keys_stored_before_a_lost_run_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file says that it has the keys of offset 0, as files of earlier versions may."""
+    monkeypatch.setattr(run_index, "FLUSH", 4)
+    path = tmp_path / "log.db"
+    with SQLiteLog(path) as log:
+        append(log, event("u", event_id="0"))
+    with SQLiteLog(path) as log:
+        append(log, *(event("u", event_id=str(number)) for number in (1, 2, 3)))
+        index_of(log).settle()
+    with apsw.Connection(str(path)) as db:
+        db.execute("UPDATE meta SET value = 0 WHERE name = 'recent_first'")
+        db.execute("UPDATE meta SET value = 1 WHERE name = 'recent_last'")
+    shutil.rmtree(runs_of(path))
+    for _ in range(2):  # the list of runs is empty the second time
+        with SQLiteLog(path) as log:
+            assert log.known(["0", "1", "2", "3"]) == [True] * 4
+            index_of(log)._end = index_of(log)._indexed  # the keys are not stored again

@@ -47,6 +47,7 @@ _DROP_RECENT = "DELETE FROM recent WHERE offset < ?"
 _BURY_RECENT = "DELETE FROM recent WHERE offset IN (SELECT value FROM carray(?))"
 # The offsets whose keys the table `recent` has, from the first to before the last.
 _SET_RECENT = "INSERT OR REPLACE INTO meta VALUES ('recent_first', ?), ('recent_last', ?)"
+_SPAN_FROM = "UPDATE meta SET value = max(value, ?) WHERE name = 'recent_first'"
 _SPAN = (
     "SELECT coalesce((SELECT value FROM meta WHERE name = 'recent_first'), 0), "
     "coalesce((SELECT value FROM meta WHERE name = 'recent_last'), 0)"
@@ -223,9 +224,8 @@ class RunIndex:
         except (OSError, StorageFailed) as error:  # the keys stay in memory
             logger.warning("keys of the log cannot be written, this is tried again: %s", error)
             return
-        merging = self._merging
-        if merging is not None and len(self._runs) >= MOST_RUNS:
-            merging.join()
+        if len(self._runs) >= MOST_RUNS:
+            self.settle()
         if self._merging is None and self._group():
             self._merging = Thread(target=self._merge_all, name="nearline-runs")
             self._merging.start()
@@ -253,10 +253,9 @@ class RunIndex:
                     entry = found.setdefault(run.first + at, [None, None])
                     entry[1] = high.to_bytes(8) + low.to_bytes(8)
             found.pop(run.first + GONE, None)
-        rows = ((offset, *keys) for offset, keys in found.items())
         with suppress(StorageFailed), self._transaction():
             self._db.execute("DELETE FROM recent")
-            self._db.executemany(_ADD_RECENT, rows)
+            self._db.executemany(_ADD_RECENT, ((offset, *keys) for offset, keys in found.items()))
             self._db.execute(_SET_RECENT, (self._indexed, self._end))
 
     def _freeze(self) -> None:
@@ -284,6 +283,7 @@ class RunIndex:
             if run.path is not None:
                 self._db.execute(_ADD_RUN, (run.first, run.last, run.path.name))
                 self._db.execute(_DROP_RECENT, (run.last,))
+                self._db.execute(_SPAN_FROM, (run.last,))
             self._runs = (*self._runs, run)
             self._fresh = ()
 
@@ -343,12 +343,11 @@ class RunIndex:
             if len(run.high):
                 args = (run.words, run.high, run.low, run.id_offsets, run.first)
                 find_keys(high, low, *args, found)
-        stored = np.flatnonzero(found >= 0)
+        stored = found[found >= 0]
         if len(stored):
             # After a power failure, an erased key may still be in a file.
-            erased = self._db.execute(_ERASED, (apsw.carray(found[stored]),)).fetchall()
-            if erased:
-                found[np.isin(found, np.array(erased, dtype=np.int64))] = ABSENT
+            erased = self._db.execute(_ERASED, (apsw.carray(stored),)).fetchall()
+            found[np.isin(found, np.array(erased, dtype=np.int64))] = ABSENT
         return found
 
     def _open_runs(self, folder: Path, end: int) -> None:
@@ -364,11 +363,12 @@ class RunIndex:
             runs.append(run)
         self._runs = tuple(runs)
         with self._transaction():
+            if listed:  # also if its file is lost: `recent` no longer has its keys
+                self._db.execute(_SPAN_FROM, (listed[-1][1],))
             self._db.execute(_DROP_RUNS, (expected, 2**62))
-        kept = {run.path for run in runs}
-        for path in folder.iterdir() if folder.exists() else ():
-            if path not in kept:
-                path.unlink()
+        files = set(folder.iterdir()) if folder.exists() else set()
+        for path in files - {run.path for run in runs}:
+            path.unlink()
 
     def _open_recent(self, end: int) -> None:
         """Add the keys that were stored when the log was closed."""
