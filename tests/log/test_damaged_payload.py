@@ -33,3 +33,19 @@ def test_a_column_value_that_is_not_binary_is_reported(tmp_path: Path, value: st
         pytest.raises(Damaged, match=r"\[0, 2\)|cannot be read"),
     ):
         dataset_from_log(log, 2)
+
+
+def test_offsets_that_are_not_consecutive_are_reported(tmp_path: Path) -> None:
+    """As many rows as there should be, one of them under the offset of another."""
+    with SQLiteLog(tmp_path / "log.db") as log:
+        append(log, event("a"), event("b"), event("c"))
+    with apsw.Connection(str(tmp_path / "log.db")) as db:
+        db.execute("CREATE TABLE other (offset INTEGER, payload)")  # not unique
+        db.execute("INSERT INTO other SELECT iif(offset = 1, 0, offset), payload FROM log")
+        db.execute("DROP TABLE log")
+        db.execute("ALTER TABLE other RENAME TO log")
+    with (
+        SQLiteLog(tmp_path / "log.db") as log,
+        pytest.raises(Damaged, match=r"offsets are missing in \[0, 3\)"),
+    ):
+        list(log.read())

@@ -252,9 +252,8 @@ class Tables:
     def blocks(self, start: int, stop: int, size: int | None = None) -> Iterator[list[Pair]]:
         """Yield lists of `size` (offset, payload) for the offsets from `start` to ``stop - 1``.
 
-        Each list is read in a separate transaction, so that the write-ahead file can be emptied
-        even if a reader is slow. An offset that is missing and a payload that is not binary raise
-        `Damaged`.
+        Each list is read in its own transaction, so that the write-ahead file can be emptied even
+        if a reader is slow. Missing offsets and payloads that are not binary raise `Damaged`.
         """
         size = size or READ_BLOCK
         with self._explained():
@@ -265,9 +264,10 @@ class Tables:
                 with self._explained(), guard:
                     rows = cast("list[Pair]", db.execute(_BLOCK, (start, stop, size)).fetchall())
                 expected = min(stop, start + size)
-                if len(rows) != expected - start:
+                offsets, payloads = zip(*rows, strict=True) if rows else ((), ())
+                if offsets != tuple(range(start, expected)):
                     raise Damaged(self._damage(f"offsets are missing in [{start}, {expected})"))
-                if {type(payload) for _, payload in rows} != {bytes}:
+                if set(map(type, payloads)) != {bytes}:
                     raise Damaged(self._damage(f"a record in [{start}, {expected}) is not binary"))
                 yield self._sealing.opened(rows)
                 start = expected
