@@ -391,7 +391,7 @@ def configured(config: Config, preset: str, encoder: str | None) -> Config:
         return config
     if preset != "best":
         raise InvalidInput(f"preset is {preset!r}; allowed are 'fast' and 'best'", field="preset")
-    for package in ("torch", "onnx", "onnxscript", "lightgbm"):
+    for package in ("torch", "onnx", "onnxscript", "lightgbm", "scipy"):
         if find_spec(package) is None:
             raise MissingExtra(
                 f"preset 'best' needs {package}, which is not installed: "

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import sparse
 
 from nearline.encoders.base import unit
 from nearline.encoders.projection import SHRINKAGE, Projection
+from nearline.kernels.csr import Csr
 from nearline.kernels.edges import Rows
 
 Shop = tuple[Rows, dict[str, np.ndarray], Any]
@@ -27,7 +27,7 @@ def shop() -> Shop:
         np.full(2 * N_ITEMS, np.sqrt(0.5), dtype=np.float32),
     )
     chance = np.where(kinds[None] == (np.arange(60) % 4)[:, None], 0.6, 0.05)
-    bought = sparse.csr_array((rng.random(chance.shape) < chance).astype(np.float32))
+    bought = Csr.from_dense((rng.random(chance.shape) < chance).astype(np.float32))
     return texts, {"colour": rng.normal(size=(N_ITEMS, 3)).astype(np.float32)}, bought
 
 
@@ -83,9 +83,9 @@ def test_same_seed_same_bits(shop: Shop) -> None:
 
 def test_more_factors_than_items_and_no_events() -> None:
     texts = Rows(np.array([0, 1, 2]), np.array([0, 0], np.int32), np.ones(2, np.float32))
-    few: Any = sparse.csr_array(np.array([[1.0, 0.0]], dtype=np.float32))
+    few = Csr.from_dense(np.array([[1.0, 0.0]], dtype=np.float32))
     found = Projection.fit(texts, 1, {}, few, factors=8, ridge=1.0)
     assert found.factors == 1
     assert np.isfinite(found.project_all(texts, {})).all()
-    none: Any = sparse.csr_array((3, 2), dtype=np.float32)
+    none = Csr.from_dense(np.zeros((3, 2), dtype=np.float32))
     assert not Projection.fit(texts, 1, {}, none, factors=2, ridge=1.0).project_all(texts, {}).any()

@@ -17,7 +17,7 @@ from nearline.common.compiler_cache import cache_folders
 from nearline.common.counts import count
 from nearline.errors import NearlineError, StoreInUse
 
-PACKAGES = ("nearline", "numpy", "scipy", "numba", "pyarrow", "litestar", "granian")
+PACKAGES = ("nearline", "numpy", "numba", "pyarrow", "litestar", "granian")
 # Older versions can corrupt a write-ahead log when two connections checkpoint it at once.
 SAFE_SQLITE = (3, 51, 3)
 LITTLE_DISK = 1 << 30

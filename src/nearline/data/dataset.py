@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nearline.data.order import Order
 from nearline.data.users import UserEncoder
+from nearline.kernels.blas import scipy_module
 from nearline.kernels.opinions import superseded
 from nearline.schema import AttributeValue
 from nearline.schema.histories import Histories
@@ -118,14 +119,20 @@ class Dataset:
         """Return the user-item matrix [n_users, n_items] of counts, or of the last values.
 
         Interactions with unknown items (-1) are left out.
-        """
-        from scipy import sparse
 
+        Raises
+        ------
+        MissingExtra
+            SciPy is not installed.
+        """
+        sparse_module = scipy_module("scipy.sparse", "the matrix of a data set")
         known = self.histories.items >= 0
         keep = self._newest(known) if values else np.flatnonzero(known)
         cells = self.values[keep] if values else np.ones(len(keep), dtype=np.float32)
         pairs = (self.user_of_each()[keep], self.histories.items[keep])
-        return sparse.coo_array((cells, pairs), shape=(self.n_users, self.n_items)).tocsr()
+        shape = (self.n_users, self.n_items)
+        matrix: sparse.csr_array = sparse_module.coo_array((cells, pairs), shape=shape).tocsr()
+        return matrix
 
     def rated(self) -> "Dataset":
         """Return the newest rating of each user and item, with ratings as weights of histories.

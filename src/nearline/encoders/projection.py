@@ -15,7 +15,7 @@ equations are solved for all factors simultaneously by conjugate gradients (M. H
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -24,10 +24,8 @@ from threadpoolctl import threadpool_limits
 
 from nearline.encoders.base import unit
 from nearline.encoders.tfidf import Vector
+from nearline.kernels.csr import Csr
 from nearline.kernels.edges import Rows
-
-if TYPE_CHECKING:
-    from scipy import sparse
 
 Floats = NDArray[np.float32]
 Arrays = dict[str, NDArray[Any]]
@@ -62,7 +60,7 @@ class Projection:
         texts: Rows,
         n_terms: int,
         vectors: Mapping[str, Floats],
-        interactions: "sparse.csr_array",
+        interactions: Csr,
         *,
         factors: int,
         ridge: float,
@@ -78,7 +76,7 @@ class Projection:
             Size of the vocabulary.
         vectors : dict of str to float32 [n_items, d]
             Dense vectors of the items; rows are scaled to unit length.
-        interactions : sparse [n_users, n_items]
+        interactions : Csr [n_users, n_items]
             Weight of each user-item pair; non-negative.
         factors : int
             Number of factors, reduced to the number of users or items if there are fewer.
@@ -92,17 +90,12 @@ class Projection:
         With z interactions and t non-zero TF-IDF weights, the time complexity is
         O((z + t + n_items * d) * factors) for each of about 35 iterations.
         """
-        from scipy import sparse
-
-        n_items = interactions.shape[1]
-        words = sparse.csr_array(
-            (texts.weights, texts.items, texts.indptr), shape=(n_items, n_terms)
-        )
+        words = Csr.from_rows(texts, n_terms)
         names = sorted(vectors)
         features = [words, *(unit(vectors[name]) for name in names)]
         # A single BLAS thread, since the order of sums over several threads is not deterministic.
         with threadpool_limits(1, user_api="blas"):
-            popularity = np.asarray(interactions.sum(axis=0)).ravel()
+            popularity = interactions.sum(axis=0)
             places = unit(_places(interactions, popularity, factors, seed))
             confidence = np.sqrt(popularity).astype(np.float32)
             weights = _ridge(features, places, confidence, ridge)
@@ -128,13 +121,8 @@ class Projection:
         float32 [n_items, factors]
             The projected vectors; zeros for an item without content.
         """
-        from scipy import sparse
-
-        words = sparse.csr_array(
-            (texts.weights, texts.items, texts.indptr),
-            shape=(len(texts.indptr) - 1, len(self._words)),
-        )
-        found = np.asarray(words @ self._words.astype(np.float32))
+        words = Csr.from_rows(texts, len(self._words))
+        found = words @ self._words.astype(np.float32)
         for name, weights in self._dense.items():
             found = found + unit(vectors[name]) @ weights
         return unit(found)
@@ -180,26 +168,23 @@ class Projection:
         return cls(arrays["words"], dense)
 
 
-def _places(
-    interactions: "sparse.csr_array", popularity: NDArray[Any], factors: int, seed: int
-) -> Floats:
+def _places(interactions: Csr, popularity: NDArray[Any], factors: int, seed: int) -> Floats:
     """Compute item factors, float32 [n_items, factors]: right singular vectors times values.
 
     Interactions are first divided by the square roots of the users' activity and the items'
     popularity.
     """
-    from scipy import sparse
-
-    activity = np.asarray(interactions.sum(axis=1)).ravel()
-    users = sparse.diags_array(1.0 / np.sqrt(np.maximum(activity, 1.0)))
-    items = sparse.diags_array(1.0 / np.sqrt(np.maximum(popularity, 1.0) + SHRINKAGE))
-    matrix = sparse.csr_array(users @ interactions @ items, dtype=np.float32)
+    activity = interactions.sum(axis=1)
+    users = 1.0 / np.sqrt(np.maximum(activity, 1.0))
+    items = 1.0 / np.sqrt(np.maximum(popularity, 1.0) + SHRINKAGE)
+    matrix = interactions.scaled(users, items).astype(np.float32)
+    turned = matrix.T
     width = min(factors + OVERSAMPLED, *matrix.shape)
     start = np.random.default_rng(seed).normal(size=(matrix.shape[1], width))
     basis = np.linalg.qr(matrix @ start.astype(np.float32))[0]
     for _ in range(POWER_STEPS):
-        basis = np.linalg.qr(matrix @ np.linalg.qr(matrix.T @ basis)[0])[0]
-    _, values, right = np.linalg.svd((matrix.T @ basis).T, full_matrices=False)
+        basis = np.linalg.qr(matrix @ np.linalg.qr(turned @ basis)[0])[0]
+    _, values, right = np.linalg.svd((turned @ basis).T, full_matrices=False)
     kept = min(factors, len(values))
     return np.asarray(right[:kept].T * values[:kept], dtype=np.float32)
 
@@ -223,9 +208,10 @@ def _ridge(features: list[Any], targets: Floats, confidence: Floats, ridge: floa
     list of float32 [d, factors]
         Rows of W for each block.
     """
+    turned = [block.T for block in features]
 
     def gather(rows: Floats) -> list[Floats]:
-        return [np.asarray(block.T @ rows) for block in features]
+        return [block @ rows for block in turned]
 
     residual = gather(confidence[:, None] * targets)
     weights = [np.zeros_like(block) for block in residual]

@@ -6,20 +6,18 @@ the m users who have a relevant item.
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nearline.data.dataset import Histories, IntArray
 from nearline.errors import InvalidInput
+from nearline.kernels.csr import Csr, as_csr
 from nearline.models.base import check_k
 
-if TYPE_CHECKING:
-    from scipy import sparse
-
 Values = NDArray[np.float64]
-Features: TypeAlias = "NDArray[np.floating] | sparse.csr_array"
+Features: TypeAlias = NDArray[np.floating] | Csr
 
 # Number of lists that `diversity` processes at a time; limits its memory.
 DIVERSITY_BLOCK = 128
@@ -263,7 +261,7 @@ def diversity(items: IntArray, features: Features) -> Values:
     ----------
     items : int32 [n, k]
         Lists, padded with -1.
-    features : float [n_items, d], dense or CSR
+    features : float [n_items, d], dense, `Csr` or scipy.sparse.csr_array
         Item vectors, such as content features, embeddings or columns of the user-item matrix. A
         row of zeros has cosine 0 with every other row.
 
@@ -277,8 +275,6 @@ def diversity(items: IntArray, features: Features) -> Values:
     The cosines of all pairs in a list sum to (|sum of unit vectors|² - sum of |unit vector|²) / 2.
     With d features, a list therefore takes O(k d) time instead of O(k² d).
     """
-    from scipy import sparse
-
     unit = _unit_rows(features)
     own = _squared_lengths(unit)
     result = np.empty(len(items), dtype=np.float64)
@@ -287,9 +283,7 @@ def diversity(items: IntArray, features: Features) -> Values:
         here = block >= 0
         sizes = here.sum(axis=1)
         indptr = np.concatenate(([0], np.cumsum(sizes)))
-        lists = sparse.csr_array(
-            (np.ones(indptr[-1]), block[here], indptr), shape=(len(block), unit.shape[0])
-        )
+        lists = Csr(np.ones(indptr[-1]), block[here], indptr, (len(block), unit.shape[0]))
         sums: Features = lists @ unit
         cosines = _squared_lengths(sums) - lists @ own
         result[start : start + len(block)] = 1.0 - _ratio(cosines, sizes * (sizes - 1))
@@ -298,18 +292,18 @@ def diversity(items: IntArray, features: Features) -> Values:
 
 def _unit_rows(features: Features) -> Features:
     """Scale rows to unit length in float64; leave rows of zeros unchanged."""
-    from scipy import sparse
-
+    features = features if isinstance(features, np.ndarray) else as_csr(features)
     lengths = np.sqrt(_squared_lengths(features))
     scale = 1.0 / np.where(lengths == 0, 1.0, lengths)
     if isinstance(features, np.ndarray):
         return features * scale[:, None]
-    return sparse.csr_array(sparse.diags_array(scale) @ features)
+    return features.scaled(scale)
 
 
 def _squared_lengths(rows: Features) -> Values:
-    squares = rows.astype(np.float64) ** 2
-    lengths: Values = np.asarray(squares.sum(axis=1), dtype=np.float64)
+    if isinstance(rows, Csr):
+        return rows.map(lambda data: data.astype(np.float64) ** 2).sum(axis=1)
+    lengths: Values = (rows.astype(np.float64) ** 2).sum(axis=1)
     return lengths
 
 

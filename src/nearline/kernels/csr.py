@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, Self, TypeAlias, overload
 
 import numpy as np
 from numba import njit
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from nearline.kernels.blas import scipy_module
 from nearline.kernels.chunks import map_chunks
 from nearline.kernels.edges import Rows
 
@@ -28,7 +29,7 @@ class Groups(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def _order(keys: Ints, place: Longs, order: Longs) -> None:
+def _order(keys: Longs, place: Longs, order: Longs) -> None:
     for at in range(len(keys)):
         key = keys[at]
         order[place[key]] = at
@@ -142,7 +143,7 @@ class Csr:
 
     @classmethod
     def from_pairs(
-        cls, values: Numbers, rows: NDArray[Any], columns: NDArray[Any], shape: tuple[int, int]
+        cls, values: Numbers, rows: ArrayLike, columns: ArrayLike, shape: tuple[int, int]
     ) -> Self:
         """Create a matrix from entries in any order; the values of equal pairs are added.
 
@@ -303,15 +304,40 @@ def beside(blocks: "list[Csr]") -> Csr:
     """Return the matrix that has the columns of all blocks, side by side; at least one block."""
     starts = np.concatenate(([0], np.cumsum([block.shape[1] for block in blocks])))
     parts = list(zip(blocks, starts[:-1], strict=True))
-    return Csr.from_pairs(
-        np.concatenate([block.data for block in blocks]),
-        np.concatenate([block.row_of_each() for block in blocks]),
-        np.concatenate([block.indices + start for block, start in parts]),
-        (blocks[0].shape[0], int(starts[-1])),
-    )
+    rows = np.concatenate([block.row_of_each() for block in blocks])
+    columns = np.concatenate([block.indices + start for block, start in parts])
+    indptr, order = group(rows, blocks[0].shape[0])
+    data = np.concatenate([block.data for block in blocks])
+    return Csr(data[order], columns[order], indptr, (blocks[0].shape[0], int(starts[-1])))
 
 
-def group(keys: NDArray[Any], n: int) -> Groups:
+def truncated_svd(matrix: Csr, k: int, start: Numbers, user: str) -> tuple[Numbers, Numbers]:
+    """Return the `k` largest singular values, and their right vectors: float64 [k], [k, m].
+
+    Parameters
+    ----------
+    matrix : Csr [n, m]
+        Matrix of float64.
+    k : int
+        Number of values, less than n and m.
+    start : float64 [min(n, m)]
+        First vector of the Lanczos iterations (ARPACK).
+    user : str
+        What needs SciPy, for the message.
+
+    Raises
+    ------
+    MissingExtra
+        SciPy is not installed.
+    """
+    sparse = scipy_module("scipy.sparse", user)
+    svds = scipy_module("scipy.sparse.linalg", user).svds
+    same = sparse.csr_array((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape)
+    _, values, right = svds(same, k=k, v0=start)
+    return values[::-1], right[::-1]
+
+
+def group(keys: ArrayLike, n: int) -> Groups:
     """Group the positions of equal keys from 0 to n - 1, in time proportional to both.
 
     Raises
@@ -319,7 +345,7 @@ def group(keys: NDArray[Any], n: int) -> Groups:
     ValueError
         A key is negative or not below n.
     """
-    keys = np.asarray(keys)
+    keys = np.asarray(keys, dtype=np.int64)
     counts = np.bincount(keys, minlength=n)
     if len(counts) > n:
         raise ValueError(f"index {len(counts) - 1} is not below {n}")

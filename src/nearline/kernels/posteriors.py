@@ -9,6 +9,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.kernels.distributions import beta_cdf
+
 Doubles = NDArray[np.float64]
 
 # Points of the quadrature of `best_arm_probabilities`.
@@ -56,8 +58,6 @@ def best_arm_probabilities(
     -----
     The parameters are those of `beta_samples`. Takes some milliseconds for ten arms.
     """
-    from scipy.special import betainc
-
     _check_counts(successes, failures, prior)
     alpha, beta = successes + prior[0], failures + prior[1]
     mean = alpha / (alpha + beta)
@@ -66,7 +66,7 @@ def best_arm_probabilities(
     steps = np.linspace(-8.0, 8.0, max(_POINTS // len(mean), 129))
     around = (mean[:, None] + deviation[:, None] * steps).ravel()
     edges = np.unique(np.concatenate([around, np.linspace(0.0, 1.0, 257)]).clip(0.0, 1.0))
-    cumulative = betainc(alpha[:, None], beta[:, None], edges)
+    cumulative = beta_cdf(alpha[:, None], beta[:, None], edges)
     mass = np.diff(cumulative, axis=1)
     middle = np.maximum((cumulative[:, 1:] + cumulative[:, :-1]) / 2.0, 1e-300)
     logs = np.log(middle)

@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from nearline.kernels.blas import one_blas_thread
+from nearline.kernels.blas import COMPILED, one_blas_thread, scipy_module
 from nearline.kernels.chunks import map_chunks
 
 Doubles = NDArray[np.float64]
@@ -124,6 +124,8 @@ def solve_rows(
         `precision` has the wrong shape.
     LinAlgError
         The matrix on the left side of a row is not positive definite.
+    MissingExtra
+        SciPy is not installed.
 
     Notes
     -----
@@ -137,6 +139,7 @@ def solve_rows(
     # Kernels take no optional arrays: a single row of zeros is used for all rows.
     noise = np.zeros((1, f)) if noise is None else noise
     out = np.empty((n, f))
+    scipy_module(COMPILED, "solving ridge regressions (models als, bpmf and hybrid_ratings)")
     # Threads of BLAS would compete for the same cores.
     with one_blas_thread():
         map_chunks(

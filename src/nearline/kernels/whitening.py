@@ -17,7 +17,6 @@ matrix. The sum of w_i w_i^T over all i is at most I, so the condition number is
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
 
 from nearline.kernels.blas import one_blas_thread
 from nearline.kernels.chunks import map_chunks
@@ -114,7 +113,11 @@ def whitening(inner: Doubles, l2: float) -> tuple[Doubles, Doubles]:
     lower: Doubles = np.linalg.cholesky(inner + l2 * identity).astype(np.float64, copy=False)
     if not np.isfinite(lower).all():
         raise np.linalg.LinAlgError("the matrix is not finite")
-    inverse: Doubles = solve_triangular(lower, identity, lower=True)
+    # Forward substitution, a row at a time.
+    inverse: Doubles = np.zeros_like(lower)
+    for row in range(len(lower)):
+        inverse[row] = identity[row] - lower[row, :row] @ inverse[:row]
+        inverse[row] /= lower[row, row]
     return lower, inverse
 
 

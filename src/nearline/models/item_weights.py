@@ -12,10 +12,10 @@ from typing import Any, Self
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy import sparse
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
+from nearline.kernels.csr import Csr
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
 from nearline.kernels.sets import newest
@@ -52,8 +52,8 @@ def liked_once(histories: Histories) -> FloatArray:
     return liked.astype(np.float32)
 
 
-def liked_matrix(data: Dataset) -> "sparse.csr_array":
-    """Return the matrix of liked items: float32 [n_users, n_items], CSR, with 1 for a liked item.
+def liked_matrix(data: Dataset) -> Csr:
+    """Return the matrix of liked items: float32 [n_users, n_items], with 1 for a liked item.
 
     Raises
     ------
@@ -63,18 +63,7 @@ def liked_matrix(data: Dataset) -> "sparse.csr_array":
     kept = np.flatnonzero(liked_once(data.histories))
     users, items = data.user_of_each()[kept], data.histories.items[kept]
     ones = np.ones(len(kept), dtype=np.float32)
-    return sparse.coo_array((ones, (users, items)), shape=(data.n_users, data.n_items)).tocsr()
-
-
-def rows_of(matrix: Any) -> Rows:
-    """Convert a sparse matrix to `Rows` with ascending columns."""
-    matrix = sparse.csr_array(matrix)
-    matrix.sort_indices()
-    return Rows(
-        matrix.indptr.astype(np.int64),
-        matrix.indices.astype(np.int32),
-        matrix.data.astype(np.float32),
-    )
+    return Csr.from_pairs(ones, users, items, (data.n_users, data.n_items))
 
 
 def weights_graph(weights: Rows) -> Graph:

@@ -25,6 +25,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from nearline.kernels.csr import Csr
+
 Doubles = NDArray[np.float64]
 Longs = NDArray[np.int64]
 
@@ -150,15 +152,14 @@ def explained(users: Longs, items: Longs, n_users: int, n_items: int, seed: int 
     The residual of a user of r items and an item of c users, among n interactions, is (x - e) /
     e ** 0.25 with e = r c / n, and x = 1 for an interaction and 0 otherwise.
     """
-    from scipy.sparse import csr_array
-
     sizes = np.bincount(users, minlength=n_users).astype(np.float64)
     counts = np.bincount(items, minlength=n_items).astype(np.float64)
     n = float(len(users))
     if n == 0:
         return np.zeros(n_users)
     expected = sizes[users] * counts[items] / n
-    taken = csr_array((expected**-0.25, (users, items)), shape=(n_users, n_items))
+    taken = Csr.from_pairs(expected**-0.25, users, items, (n_users, n_items))
+    turned = taken.T
     # Residuals are `taken` minus the outer product of these two.
     row, column = (sizes / np.sqrt(n)) ** 0.75, (counts / np.sqrt(n)) ** 0.75
     total = np.bincount(users, (1 - expected) ** 2 / np.sqrt(expected) - expected**1.5, n_users)
@@ -167,7 +168,7 @@ def explained(users: Longs, items: Longs, n_users: int, n_items: int, seed: int 
     basis = np.random.default_rng(seed).standard_normal((n_items, width))
     for _ in range(STEPS):  # a randomised decomposition (Halko, Martinsson and Tropp 2011)
         left = np.linalg.qr(taken @ basis - np.outer(row, column @ basis))[0]
-        basis = np.linalg.qr(taken.T @ left - np.outer(column, row @ left))[0]
+        basis = np.linalg.qr(turned @ left - np.outer(column, row @ left))[0]
     left, values, _ = np.linalg.svd(
         taken @ basis - np.outer(row, column @ basis), full_matrices=False
     )

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nearline.kernels.distributions import chi_square_tail
+
 # Ratios that differ with this probability under a correct assignment are alarms.
 THRESHOLD = 0.001
 
@@ -44,8 +46,6 @@ def sample_ratio(
     ValueError
         Lengths differ, a count is negative or a weight isn't positive.
     """
-    from scipy.special import gammaincc
-
     seen, shares = np.asarray(counts, dtype=np.float64), np.asarray(weights, dtype=np.float64)
     if seen.shape != shares.shape or seen.ndim != 1 or len(seen) < 2:
         raise ValueError("give one count and one weight for each of at least two variants")
@@ -55,5 +55,5 @@ def sample_ratio(
         return SampleRatio(1.0, True)
     expected = shares / shares.sum() * seen.sum()
     statistic = float(((seen - expected) ** 2 / expected).sum())
-    p = float(gammaincc((len(seen) - 1) / 2.0, statistic / 2.0))
+    p = chi_square_tail(len(seen) - 1, statistic)
     return SampleRatio(p, p >= threshold)

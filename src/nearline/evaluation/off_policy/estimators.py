@@ -21,10 +21,13 @@ A. Krishnamurthy, M. Dudik, ICML 2020 (dros); G. Tucker, J. Lee, ICML 2021 works
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from nearline.kernels.distributions import student_quantile
 
 Doubles = NDArray[np.float64]
 
@@ -238,10 +241,8 @@ def slope(
     float
         The chosen threshold.
     """
-    from scipy.special import stdtrit
-
     n = len(rounds.reward) if rounds.cluster is None else len(np.unique(rounds.cluster))
-    quantile = float(stdtrit(max(n - 1, 1), 1.0 - delta))
+    quantile = student_quantile(max(n - 1, 1), 1.0 - delta)
     tried = []
     for threshold in thresholds:
         column = values(rounds, threshold)
@@ -280,15 +281,13 @@ def _normalised(weight: Doubles) -> Doubles:
 def _with_interval(
     name: str, rounds: Rounds, values: Doubles, threshold: float | None, confidence: float
 ) -> Estimate:
-    from scipy.special import ndtri
-
     value = float(values.mean())
     centred = values - value
     if name in ("snips", "sndr"):
         # The divisor varies too. To first order, a ratio's error is that of its linearisation.
         centred = centred - _correction(name, rounds, values) * (_normalised(rounds.weight) - 1.0)
     error = _standard_error(centred, rounds.cluster)
-    radius = float(ndtri(0.5 + confidence / 2.0)) * error
+    radius = NormalDist().inv_cdf(0.5 + confidence / 2.0) * error
     return Estimate(name, value, value - radius, value + radius, threshold)
 
 

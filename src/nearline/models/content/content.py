@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy import sparse
 
 from nearline.data.dataset import Dataset
 from nearline.encoders.tfidf import TfIdf, TfIdfConfig
 from nearline.errors import InvalidInput
+from nearline.kernels.csr import Csr, beside
 from nearline.models.array_checks import (
     MOST_ITEMS,
     check_array,
@@ -19,7 +19,7 @@ from nearline.models.array_checks import (
     check_starts,
 )
 from nearline.models.base import Range, Space
-from nearline.models.content.interest import InterestModel, Vectors, csr, unit_rows
+from nearline.models.content.interest import InterestModel, unit_rows
 from nearline.models.settings import require
 
 
@@ -84,8 +84,8 @@ class Content(InterestModel):
         "longest": (1, 2),
     }
 
-    def _encode(self, data: Dataset, seed: int) -> Vectors:
-        """Compute item vectors, CSR [n_items, d], from the features that `data` has.
+    def _encode(self, data: Dataset, seed: int) -> Csr:
+        """Compute item vectors, sparse [n_items, d], from the features that `data` has.
 
         Raises
         ------
@@ -97,7 +97,7 @@ class Content(InterestModel):
         if data.texts is not None and config.words:
             encoder = TfIdf(TfIdfConfig(longest=config.longest))
             words = encoder.fit(data.texts)
-            blocks.append((config.words, csr(words, encoder.n_terms)))
+            blocks.append((config.words, Csr.from_rows(words, encoder.n_terms)))
         if data.categories is not None and config.labels:
             blocks.append((config.labels, _labels(data.categories)))
         if config.vectors:
@@ -109,16 +109,16 @@ class Content(InterestModel):
                 field="items",
             )
         scaled = [
-            sparse.csr_array(unit_rows(block) * np.float32(np.sqrt(share)))
+            unit_rows(block).scaled(np.full(data.n_items, np.sqrt(share), dtype=np.float32))
             for share, block in blocks
         ]
-        return unit_rows(sparse.hstack(scaled, format="csr"))
+        return unit_rows(beside(scaled))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the vectors of the items as a sparse matrix."""
         vectors = self._vectors
         if isinstance(vectors, np.ndarray):
-            vectors = sparse.csr_array(vectors)
+            vectors = Csr.from_dense(vectors)
         return {
             "indptr": vectors.indptr,
             "columns": vectors.indices,
@@ -128,18 +128,17 @@ class Content(InterestModel):
 
     def _load(self, arrays: dict[str, NDArray[Any]]) -> None:
         columns, indptr = arrays["columns"], arrays["indptr"]
-        check_array(arrays, "columns", str(columns.dtype), None)
-        check_array(arrays, "indptr", str(columns.dtype), None)
+        for name in ("columns", "indptr"):  # snapshots have either width
+            check_array(arrays, name, "int32" if arrays[name].itemsize == 4 else "int64", None)
         values = check_array(arrays, "values", "float32", len(columns))
         width = check_number(arrays, "width", 0, MOST_ITEMS)
         check_starts("indptr", indptr, len(columns))
         check_indices("columns", columns, width)
-        shape, stored = (len(indptr) - 1, width), (values, columns, indptr)
-        self._set_vectors(sparse.csr_array(stored, shape=shape))
+        self._set_vectors(Csr(values, columns, indptr, (len(indptr) - 1, width)))
 
 
-def _labels(categories: list[list[str]]) -> "sparse.csr_array":
-    """Return the weights of the categories of n items: CSR [n, categories].
+def _labels(categories: list[list[str]]) -> Csr:
+    """Return the weights of the categories of n items: sparse [n, categories].
 
     A category of m items has the weight 1 + ln((1 + n) / (1 + m)).
     """
@@ -152,11 +151,11 @@ def _labels(categories: list[list[str]]) -> "sparse.csr_array":
     shape = (len(categories), max(len(number), 1))
     counts = np.bincount(columns, minlength=shape[1])
     rarity = (1.0 + np.log((1 + len(categories)) / (1 + counts))).astype(np.float32)
-    return sparse.coo_array((rarity[columns], (rows, columns)), shape=shape).tocsr()
+    return Csr.from_pairs(rarity[columns], rows, columns, shape)
 
 
-def _columns(vectors: Mapping[str, NDArray[np.float32]]) -> list["sparse.csr_array"]:
-    """Convert vector columns to CSR matrices, in the order of their names.
+def _columns(vectors: Mapping[str, NDArray[np.float32]]) -> list[Csr]:
+    """Convert vector columns to sparse matrices, in the order of their names.
 
     Raises
     ------
@@ -170,4 +169,4 @@ def _columns(vectors: Mapping[str, NDArray[np.float32]]) -> list["sparse.csr_arr
                 f"vector {name!r} of item {wrong[0]} is not finite; impute it or leave it out",
                 field=name,
             )
-    return [sparse.csr_array(vectors[name]) for name in sorted(vectors)]
+    return [Csr.from_dense(vectors[name]) for name in sorted(vectors)]

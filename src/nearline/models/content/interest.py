@@ -10,23 +10,22 @@ change a user's interest.
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, overload
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy import sparse
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
-from nearline.kernels.edges import Rows
+from nearline.kernels.csr import Csr
 from nearline.kernels.row_sums import dense_rows, row_sums
 from nearline.models.base import ModelPart, check_single, check_weights
 from nearline.models.dense_scores import DenseModel
 
-# float32 [n_items, d], dense or CSR; each row has unit length or is zero.
-Vectors = NDArray[np.float32] | sparse.csr_array
+# float32 [n_items, d], dense or sparse; each row has unit length or is zero.
+Vectors = NDArray[np.float32] | Csr
 
 
 class Events(NamedTuple):
@@ -82,21 +81,20 @@ class InterestModel(DenseModel):
     def interest(self, histories: Histories) -> Vectors:
         """Compute interest vectors of users, float32 [n_users, d]; each has unit length or is zero.
 
-        The result is dense or CSR, like the vectors of the items.
+        The result is dense or sparse, like the vectors of the items.
         """
         events = self._events(histories)
         distinct, column = np.unique(events.items, return_inverse=True)
-        entries = (events.weights, (events.rows, column))
-        pick = sparse.coo_array(entries, shape=(len(histories), len(distinct))).tocsr()
-        return unit_rows(pick @ self._vectors[distinct].astype(np.float64))
+        shape = (len(histories), len(distinct))
+        pick = Csr.from_pairs(events.weights, events.rows, column, shape)
+        return unit_rows(pick @ _take(self._vectors, distinct))
 
     def score_many(self, histories: Histories) -> FloatArray:
         """Return the cosines of users and items: float32 [n_users, n_items]; 0 for zero vectors."""
         interest = self.interest(histories)
         if isinstance(interest, np.ndarray):
             return row_sums(self._columns, dense_rows(interest))
-        cosines: FloatArray = (interest.astype(np.float64) @ self._columns).toarray()
-        return cosines.astype(np.float32)
+        return interest.astype(np.float64).dense_product(self._columns).astype(np.float32)
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
         """Return a part of the cosine for each event: decayed weight times similarity to `item`."""
@@ -104,9 +102,9 @@ class InterestModel(DenseModel):
         if not 0 <= item < self.n_items:
             return []
         events = self._events(history)
-        some = self._vectors[events.items].astype(np.float64)
-        alike = _dense(some @ self._vectors[[item]].astype(np.float64).T)[:, 0]
-        interest = _dense(events.weights @ some)
+        some = _take(self._vectors, events.items)
+        alike = some @ _dense(_take(self._vectors, np.array([item])))[0]
+        interest = some.T @ events.weights
         length = float(np.linalg.norm(interest))
         amounts = events.weights * alike / (length if length > 0 else 1.0)
         return [
@@ -134,18 +132,22 @@ class InterestModel(DenseModel):
         self._columns: Any = (
             np.ascontiguousarray(vectors.T)
             if isinstance(vectors, np.ndarray)
-            else sparse.csr_array(vectors.T).astype(np.float64)
+            else vectors.T.astype(np.float64)
         )
 
 
-def unit_rows(vectors: Any) -> Vectors:
+@overload
+def unit_rows(vectors: NDArray[Any]) -> NDArray[np.float32]: ...
+@overload
+def unit_rows(vectors: Csr) -> Csr: ...
+def unit_rows(vectors: NDArray[Any] | Csr) -> Vectors:
     """Scale the rows of a dense or sparse matrix to unit length; leave zero rows unchanged."""
     if isinstance(vectors, np.ndarray):
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         return np.asarray(vectors / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)
-    squares = np.asarray((vectors * vectors).sum(axis=1)).ravel()
+    squares = vectors.map(np.square).sum(axis=1)
     scale = 1.0 / np.sqrt(np.where(squares > 0, squares, 1.0))
-    return sparse.csr_array(sparse.diags_array(scale) @ vectors).astype(np.float32)
+    return vectors.scaled(scale).astype(np.float32)
 
 
 def texts_of(data: Dataset, name: str) -> Sequence[str]:
@@ -165,14 +167,11 @@ def texts_of(data: Dataset, name: str) -> Sequence[str]:
     return data.texts
 
 
-def csr(rows: Rows, width: int) -> "sparse.csr_array":
-    """Return a sparse matrix with `width` columns that shares the arrays of `rows`."""
-    shape = (len(rows.indptr) - 1, width)
-    return sparse.csr_array((rows.weights, rows.items, rows.indptr), shape=shape)
+def _take(vectors: Vectors, items: NDArray[Any]) -> NDArray[np.float64] | Csr:
+    """Return the vectors of some items in double precision."""
+    some = vectors[items] if isinstance(vectors, np.ndarray) else vectors.take(items)
+    return some.astype(np.float64)
 
 
-def _dense(values: Any) -> NDArray[np.float64]:
-    if isinstance(values, np.ndarray):
-        return values
-    dense: NDArray[np.float64] = values.toarray()
-    return dense
+def _dense(vectors: NDArray[np.float64] | Csr) -> NDArray[np.float64]:
+    return vectors if isinstance(vectors, np.ndarray) else vectors.toarray()

@@ -193,20 +193,30 @@ def _draw_factors(
 
 def _draw_gaussian(factors: Doubles, rng: np.random.Generator) -> Gaussian:
     """Sample the distribution of factors [n, f]: equation 14 with W_0 = I and nu_0 = f."""
-    # Importing scipy.stats takes half a second, and listing the models imports this module.
-    from scipy.stats import wishart
-
     n, f = factors.shape
     mean = factors.mean(axis=0)
     centred = factors - mean
     pull = n * PRIOR_ROWS / (n + PRIOR_ROWS)
     scatter = np.eye(f) + centred.T @ centred + pull * np.outer(mean, mean)
     scale = np.linalg.inv(scatter)
-    drawn = wishart.rvs(df=f + n, scale=(scale + scale.T) / 2, random_state=rng)
-    precision = np.asarray(drawn, dtype=np.float64).reshape(f, f)
+    precision = draw_wishart(f + n, (scale + scale.T) / 2, rng)
     lower = np.linalg.cholesky((n + PRIOR_ROWS) * precision)
     about = n * mean / (n + PRIOR_ROWS)
     return Gaussian(about + np.linalg.solve(lower.T, rng.standard_normal(f)), precision)
+
+
+def draw_wishart(freedom: int, scale: Doubles, rng: np.random.Generator) -> Doubles:
+    """Sample the Wishart distribution, float64 [f, f], by Bartlett's decomposition.
+
+    W. Smith, R. Hocking, "Wishart variate generator", Applied Statistics 21, 1972, algorithm AS 53.
+    """
+    f = len(scale)
+    root = np.zeros((f, f))
+    root[np.tril_indices(f, -1)] = rng.normal(size=f * (f - 1) // 2)
+    root[np.diag_indices(f)] = [float(rng.chisquare(freedom - i)) ** 0.5 for i in range(f)]
+    root = np.linalg.cholesky(scale) @ root
+    drawn: Doubles = root @ root.T
+    return drawn
 
 
 def _draw_precision(errors: Doubles, rng: np.random.Generator) -> float:

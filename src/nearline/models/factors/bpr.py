@@ -5,18 +5,18 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy import sparse
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput
+from nearline.kernels.csr import Csr
 from nearline.kernels.edges import Rows
 from nearline.kernels.pairwise import fold_in_pairs, pair_epoch
 from nearline.kernels.row_sums import dense_rows, row_sums
 from nearline.models.array_checks import check_array, check_indices
 from nearline.models.base import Range, Ranking, Space
 from nearline.models.dense_scores import DenseModel, rank_dense
-from nearline.models.item_weights import liked_matrix, liked_once, rows_of
+from nearline.models.item_weights import liked_matrix, liked_once
 from nearline.models.settings import require, require_one_of
 
 # Number of rows of negative candidates for fold-in, more than the steps of most users.
@@ -121,7 +121,7 @@ class Bpr(DenseModel):
         del validation
         config = self.config
         rng = np.random.default_rng(seed)
-        liked = rows_of(liked_matrix(data))
+        liked = liked_matrix(data).to_rows()
         users, items = (
             (rng.standard_normal((n, config.factors)) / np.sqrt(config.factors)).astype(np.float32)
             * np.float32(0.1)
@@ -154,10 +154,10 @@ class Bpr(DenseModel):
         """Compute the factors of users from their liked items: float32 [n_users, factors]."""
         rows = np.repeat(np.arange(len(histories)), np.diff(histories.indptr))
         kept = np.flatnonzero((liked_once(histories) > 0) & (histories.items < self.n_items))
-        entries = (np.ones(len(kept), np.float32), (rows[kept], histories.items[kept]))
-        liked = sparse.coo_array(entries, shape=(len(histories), max(self.n_items, 1)))
+        ones, shape = np.ones(len(kept), np.float32), (len(histories), max(self.n_items, 1))
+        liked = Csr.from_pairs(ones, rows[kept], histories.items[kept], shape)
         return fold_in_pairs(
-            rows_of(liked),
+            liked.to_rows(),
             self._draws,
             self._items,
             self._biases,

@@ -26,7 +26,7 @@ from nearline.models.base import (
     check_single,
 )
 from nearline.models.factors.implicit_als_config import ImplicitAlsConfig
-from nearline.models.factors.pair_weights import as_rows, item_by_user, pair_rows, row_range
+from nearline.models.factors.pair_weights import item_by_user, pair_rows, row_range
 
 Doubles = NDArray[np.float64]
 
@@ -103,7 +103,7 @@ class ImplicitAls(Model):
         del validation
         f = self.config.factors
         by_user = self._pairs(data.histories, data.n_items)
-        by_item = as_rows(item_by_user(by_user, data.n_items))
+        by_item = item_by_user(by_user, data.n_items).to_rows()
         start = np.random.default_rng(seed).standard_normal((data.n_items, f), dtype=np.float32)
         start /= np.float32(np.sqrt(f))
         users, items = Factors(np.zeros((data.n_users, f), dtype=np.float32)), Factors(start)
@@ -252,7 +252,7 @@ class ImplicitAls(Model):
         users.change_basis(lower.T, inverse.T)
         solved = np.zeros((len(items), self.config.factors), dtype=np.float32)
         improve_rows(
-            as_rows(item_by_user(self._pairs(histories, n), n)[items]),
+            item_by_user(self._pairs(histories, n), n).take(items).to_rows(),
             users.values,
             solved,
             alpha=self.config.alpha,

@@ -1,10 +1,10 @@
 """Conversion of histories to a matrix of users and items with weights."""
 
 import numpy as np
-from scipy import sparse
 
 from nearline.data.dataset import Histories
 from nearline.kernels.als import are_distinct
+from nearline.kernels.csr import Csr
 from nearline.kernels.edges import Rows
 from nearline.models.base import check_weights
 
@@ -25,24 +25,13 @@ def pair_rows(histories: Histories, n_items: int) -> Rows:
         return rows
     known = (rows.items >= 0) & (rows.items < n_items)
     users = np.repeat(np.arange(len(histories), dtype=np.int32), np.diff(rows.indptr))
-    pairs = (users[known], rows.items[known])
     shape = (len(histories), n_items)
-    return as_rows(sparse.coo_array((rows.weights[known], pairs), shape=shape).tocsr())
+    return Csr.from_pairs(rows.weights[known], users[known], rows.items[known], shape).to_rows()
 
 
-def item_by_user(rows: Rows, n_items: int) -> "sparse.csr_array":
-    """Return the transpose of a matrix whose rows are users: CSR [n_items, n_users]."""
-    shape = (len(rows.indptr) - 1, n_items)
-    return sparse.csr_array((rows.weights, rows.items, rows.indptr), shape=shape).T.tocsr()
-
-
-def as_rows(matrix: "sparse.csr_array") -> Rows:
-    """Convert a CSR matrix to `Rows`; its entries are copied only if the dtypes differ."""
-    return Rows(
-        matrix.indptr.astype(np.int64),
-        matrix.indices.astype(np.int32, copy=False),
-        matrix.data.astype(np.float32, copy=False),
-    )
+def item_by_user(rows: Rows, n_items: int) -> Csr:
+    """Return the transpose of a matrix whose rows are users: [n_items, n_users]."""
+    return Csr.from_rows(rows, n_items).T
 
 
 def row_range(histories: Histories, first: int, last: int) -> Histories:

@@ -5,12 +5,11 @@ from typing import Any, ClassVar
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy import linalg, sparse
-from scipy.sparse.linalg import svds
 from threadpoolctl import threadpool_limits
 
 from nearline.common.progress import Progress
 from nearline.data.dataset import Dataset, Histories
+from nearline.kernels.csr import Csr, truncated_svd
 from nearline.kernels.ridge import Doubles
 from nearline.models.base import ModelPart, Range, Space, check_single
 from nearline.models.factors.factor_model import FactorModel, Users
@@ -122,7 +121,7 @@ class Svd(FactorModel):
         sums: Doubles = np.bincount(items, left, minlength=data.n_items).astype(np.float64)
         return sums / np.maximum(counts, 1)
 
-    def _centred(self, histories: Histories) -> tuple["sparse.csr_array", Doubles]:
+    def _centred(self, histories: Histories) -> tuple[Csr, Doubles]:
         """Return the matrix R - C, and the bias of each user that is part of C.
 
         Of several ratings of an item by a user, the newest is used.
@@ -139,14 +138,14 @@ class Svd(FactorModel):
             counts = np.bincount(rows, minlength=n)
             biases = np.bincount(rows, values, minlength=n) / np.maximum(counts, 1)
         values = values - biases[rows]
-        return sparse.coo_array((values, (rows, items)), shape=(n, n_items)).tocsr(), biases
+        return Csr.from_pairs(values, rows, items, (n, n_items)), biases
 
     def _fold_in(self, histories: Histories) -> Users:
         matrix, biases = self._centred(histories)
-        return Users(np.asarray(matrix @ self.item_factors), biases)
+        return Users(matrix @ self.item_factors, biases)
 
 
-def _right_vectors(matrix: "sparse.csr_array", factors: int, seed: int) -> Doubles:
+def _right_vectors(matrix: Csr, factors: int, seed: int) -> Doubles:
     """Return the right singular vectors of the largest singular values: float64 [n_items, f]."""
     most = min(matrix.shape)
     rank = min(factors, most)
@@ -154,8 +153,8 @@ def _right_vectors(matrix: "sparse.csr_array", factors: int, seed: int) -> Doubl
         # All entries are 0: every direction is equally good, and Lanczos iterations would fail.
         return np.eye(matrix.shape[1], rank)
     if rank == most or matrix.shape[0] * matrix.shape[1] <= DENSE_CELLS:
-        right: Any = linalg.svd(matrix.toarray(), full_matrices=False)[2]
+        right: Any = np.linalg.svd(matrix.toarray(), full_matrices=False)[2]
     else:
         start = np.random.default_rng(seed).uniform(-1.0, 1.0, most)
-        right = svds(matrix, k=rank, v0=start)[2][::-1]
+        right = truncated_svd(matrix, rank, start, "the model svd")[1]
     return np.ascontiguousarray(right[:rank].T)

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from nearline.common.progress import Progress
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput
+from nearline.kernels.blas import scipy_module
 from nearline.models.base import Arrays, Model, Ranking, Space
 from nearline.models.capabilities import PredictsRatings, predict
 from nearline.models.hybrids.hybrid import (
@@ -136,9 +137,7 @@ class HybridRatings(RatingModel):
         return np.array([part.weight for part in self.config.parts], dtype=np.float64)
 
     def _learn_weights(self, data: Dataset, seed: int, progress: Progress) -> None:
-        # Imported here because it is slow to import, and listing the models imports this module.
-        from scipy.optimize import nnls
-
+        nnls = scipy_module("scipy.optimize", "learning the weights of hybrid_ratings").nnls
         folds, n = self.config.folds, data.n_interactions
         users, items = data.user_of_each(), data.histories.items
         fold_of = np.random.default_rng(seed).permutation(n) % folds

@@ -17,6 +17,7 @@ from nearline.encoders.projection import Projection
 from nearline.encoders.text_index import TextIndex
 from nearline.kernels import support as supports
 from nearline.kernels.counted_events import LIMITS
+from nearline.kernels.csr import Csr
 from nearline.kernels.edges import MOST, UNIT, Rows, pair_edges, steps_of
 from nearline.kernels.kept_pairs import KeptPairs, keep_pairs, kept_edges, most_pairs
 from nearline.kernels.row_factors import EQUAL
@@ -303,8 +304,6 @@ class Sources:
 
     def projection(self, config: ItemGraphConfig) -> Projection | None:
         """Return the projection of content to factors; None if it is not used."""
-        from scipy import sparse  # only for training: its import takes longer than opening a store
-
         settings = config.projected
         if not self.projects(settings):
             return None
@@ -315,9 +314,11 @@ class Sources:
                 text.vectors,
                 text.encoder.n_terms,
                 self._vectors,
-                sparse.csr_array(
-                    (self._rows.weights[self._known], self._rows.items[self._known], self._indptr),
-                    shape=(len(self._indptr) - 1, len(self._popularity)),
+                Csr(
+                    self._rows.weights[self._known],
+                    self._rows.items[self._known],
+                    self._indptr,
+                    (len(self._indptr) - 1, len(self._popularity)),
                 ),
                 factors=settings.factors,
                 ridge=settings.ridge,

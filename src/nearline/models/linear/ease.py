@@ -5,12 +5,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy import linalg, sparse
 from threadpoolctl import threadpool_limits
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
+from nearline.kernels.blas import scipy_module
 from nearline.kernels.edges import Rows
 from nearline.kernels.row_sums import row_sums
 from nearline.models.array_checks import check_array
@@ -22,7 +22,6 @@ from nearline.models.settings import require
 # Bytes per pair of items: the Gram matrix, which is inverted in place, in double precision, and the
 # weights in single precision.
 BYTES_A_PAIR = 8 + 4
-GRAM_ROWS = 1024
 
 
 class EaseConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,6 +87,8 @@ class Ease(DenseModel):
         ------
         InvalidInput
             The catalogue is larger than `max_items`, or a weight is not finite.
+        MissingExtra
+            SciPy is not installed. It is not needed to load and use a trained model.
         """
         del validation, seed
         n = data.n_items
@@ -99,7 +100,7 @@ class Ease(DenseModel):
                 field="max_items",
             )
         liked = liked_matrix(data).astype(np.float64)
-        self._weights = weights_from_gram(_gram(liked), self.config.l2)
+        self._weights = weights_from_gram(liked.T.dense_product(liked), self.config.l2)
         self.fitted_on = data.histories
         progress(1, 1, "done")
         return self
@@ -150,7 +151,10 @@ def weights_from_gram(gram: NDArray[np.float64], l2: float) -> FloatArray:
     ------
     InvalidInput
         The regularised matrix is not positive definite.
+    MissingExtra
+        SciPy is not installed.
     """
+    lapack = scipy_module("scipy.linalg.lapack", "training the model ease")
     n = len(gram)
     if n == 0:
         return np.zeros((0, 0), dtype=np.float32)
@@ -158,8 +162,8 @@ def weights_from_gram(gram: NDArray[np.float64], l2: float) -> FloatArray:
     # With several threads of BLAS, the last bits would depend on their number.
     with threadpool_limits(limits=1, user_api="blas"):
         # The transpose is the same matrix in LAPACK's memory order, which avoids a copy.
-        factor, indefinite = linalg.lapack.dpotrf(gram.T, lower=True, overwrite_a=True)
-        inverse, failed = linalg.lapack.dpotri(factor, lower=True, overwrite_c=True)
+        factor, indefinite = lapack.dpotrf(gram.T, lower=True, overwrite_a=True)
+        inverse, failed = lapack.dpotri(factor, lower=True, overwrite_c=True)
     if indefinite or failed:
         raise InvalidInput(f"the Gram matrix is singular with l2={l2:g}; raise l2", field="l2")
     for i in range(n):
@@ -168,17 +172,3 @@ def weights_from_gram(gram: NDArray[np.float64], l2: float) -> FloatArray:
     np.fill_diagonal(inverse, 0.0)
     weights: FloatArray = np.ascontiguousarray(inverse, dtype=np.float32)
     return weights
-
-
-def _gram(liked: "sparse.csr_array") -> NDArray[np.float64]:
-    """Compute the Gram matrix of `liked`, CSR [n_users, n_items]: float64 [n_items, n_items].
-
-    It is computed in blocks of `GRAM_ROWS` rows, which limits the memory of the sparse products.
-    """
-    n = liked.shape[1]
-    gram = np.empty((n, n), dtype=np.float64)
-    of_item = sparse.csr_array(liked.T)
-    for first in range(0, n, GRAM_ROWS):
-        last = min(first + GRAM_ROWS, n)
-        gram[first:last] = (of_item[first:last] @ liked).toarray()
-    return gram

@@ -4,14 +4,14 @@ from typing import ClassVar
 
 import numpy as np
 from msgspec import Struct
-from scipy import sparse
 
 from nearline.common.progress import Progress
 from nearline.data.dataset import Dataset
+from nearline.kernels.csr import Csr
 from nearline.kernels.edges import Rows, product_edges
 from nearline.kernels.elastic_net import elastic_net_columns
 from nearline.models.base import Range, Space
-from nearline.models.item_weights import ItemWeights, liked_matrix, rows_of
+from nearline.models.item_weights import ItemWeights, liked_matrix
 from nearline.models.settings import require
 
 
@@ -81,14 +81,14 @@ class Slim(ItemWeights):
     def _learn(self, data: Dataset, progress: Progress) -> Rows:
         config = self.config
         liked = liked_matrix(data)
-        lengths = np.sqrt(np.maximum(np.asarray(liked.sum(axis=0), dtype=np.float64), 1.0))
-        unit = sparse.csr_array(liked @ sparse.diags_array(1.0 / lengths))
+        lengths = np.sqrt(np.maximum(liked.sum(axis=0).astype(np.float64), 1.0))
+        unit = liked.scaled(columns=1.0 / lengths)
         candidates = product_edges(
-            rows_of(unit.T), rows_of(unit), data.n_items, top_k=config.candidates
+            unit.T.to_rows(), unit.to_rows(), data.n_items, top_k=config.candidates
         )
         progress(1, 2, "candidates")
         explained = elastic_net_columns(
-            rows_of(liked.T),
+            liked.T.to_rows(),
             candidates,
             data.n_users,
             l1=config.l1,
@@ -104,5 +104,4 @@ class Slim(ItemWeights):
 def _transposed(rows: Rows) -> Rows:
     """Return the transpose of regression weights: row i has the weights of item i for others."""
     n = len(rows.indptr) - 1
-    matrix = sparse.csr_array((rows.weights, rows.items, rows.indptr), shape=(n, n))
-    return rows_of(matrix.T)
+    return Csr.from_rows(rows, n).T.to_rows()

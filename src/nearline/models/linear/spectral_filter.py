@@ -7,16 +7,16 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
-from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories
+from nearline.kernels.csr import Csr
 from nearline.kernels.edges import Rows, pack, product_edges
 from nearline.kernels.scoring import score_rows
 from nearline.models.base import ModelPart, Range, Space, check_single, check_validation
 from nearline.models.dense_scores import DenseModel
-from nearline.models.item_weights import liked_matrix, liked_once, rows_of, weights_graph
+from nearline.models.item_weights import liked_matrix, liked_once, weights_graph
 from nearline.models.settings import require
 from nearline.models.validation import draw_users, mean_ndcg
 
@@ -158,9 +158,11 @@ class SpectralFilter(DenseModel):
             return scores
         known = (rows.items >= 0) & (rows.items < self.n_items) & (rows.weights > 0)
         before = np.concatenate(([0], np.cumsum(known)))
-        liked = sparse.csr_array(
-            (rows.weights[known], rows.items[known], before[rows.indptr]),
-            shape=(len(histories), self.n_items),
+        liked = Csr(
+            rows.weights[known],
+            rows.items[known],
+            before[rows.indptr],
+            (len(histories), self.n_items),
         )
         scores += (liked @ self._left) @ self._right.T
         return scores
@@ -218,12 +220,11 @@ class _Source:
         self, data: Dataset, config: SpectralFilterConfig, seed: int, *, searched: bool
     ) -> None:
         liked = liked_matrix(data).astype(np.float64)
-        items_of = np.maximum(np.asarray(liked.sum(axis=1)), 1.0)
-        users_of = np.asarray(liked.sum(axis=0))
+        items_of = np.maximum(liked.sum(axis=1), 1.0)
+        users_of = liked.sum(axis=0)
         self.users_of: FloatArray = users_of.astype(np.float32)
         self._n = np.maximum(users_of, 1.0)
-        by_user, by_item = sparse.diags_array(items_of**-0.5), sparse.diags_array(self._n**-0.5)
-        self._matrix = sparse.csr_array(by_user @ liked @ by_item)
+        self._matrix = liked.scaled(items_of**-0.5, self._n**-0.5)
         largest = max(config.factors, int(max(GRID["factors"])) if searched else 0)
         self.vectors = singular_vectors(self._matrix, largest, seed)
         self._kept: tuple[tuple[float, int], Rows] | None = None
@@ -232,11 +233,10 @@ class _Source:
         """Return the linear filter for some settings."""
         key = config.linear_shift, config.neighbours
         if self._kept is None or self._kept[0] != key:
-            down = sparse.diags_array(self._n**-config.linear_shift)
-            up = sparse.diags_array(self._n**config.linear_shift)
+            down, up = self._n**-config.linear_shift, self._n**config.linear_shift
             rows = product_edges(
-                rows_of(down @ self._matrix.T),
-                rows_of(self._matrix @ up),
+                self._matrix.T.scaled(down).to_rows(),
+                self._matrix.scaled(columns=up).to_rows(),
                 len(self._n),
                 top_k=config.neighbours,
             )
@@ -244,12 +244,12 @@ class _Source:
         return self._kept[1]
 
 
-def singular_vectors(matrix: "sparse.csr_array", k: int, seed: int) -> FloatArray:
+def singular_vectors(matrix: Csr, k: int, seed: int) -> FloatArray:
     """Compute the first right singular vectors of a matrix, which are equal for equal seeds.
 
     Parameters
     ----------
-    matrix : CSR [n, m]
+    matrix : Csr [n, m]
         The matrix.
     k : int
         Number of vectors; at most as many as the shorter side of the matrix are returned.
@@ -265,7 +265,7 @@ def singular_vectors(matrix: "sparse.csr_array", k: int, seed: int) -> FloatArra
     if width == 0:
         return np.zeros((matrix.shape[1], 0), dtype=np.float32)
     matrix = matrix.astype(np.float32)
-    turned = sparse.csr_array(matrix.T)
+    turned = matrix.T
     start = np.random.default_rng(seed).normal(size=(matrix.shape[1], width)).astype(np.float32)
     # With several threads of BLAS, the last bits would depend on their number.
     with threadpool_limits(limits=1, user_api="blas"):

@@ -5,13 +5,12 @@ from typing import ClassVar
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy import sparse
 
 from nearline.common.progress import Progress
 from nearline.data.dataset import Dataset
 from nearline.kernels.edges import Rows, product_edges
 from nearline.models.base import Range, Space
-from nearline.models.item_weights import ItemWeights, liked_matrix, rows_of
+from nearline.models.item_weights import ItemWeights, liked_matrix
 from nearline.models.settings import require
 
 
@@ -71,14 +70,14 @@ class RP3Beta(ItemWeights):
     def _learn(self, data: Dataset, progress: Progress) -> Rows:
         """Compute W, in time proportional to the sum of the squared numbers of users' items."""
         liked = liked_matrix(data).astype(np.float64)
-        of_user = np.asarray(liked.sum(axis=1), dtype=np.float64)
-        of_item = np.asarray(liked.sum(axis=0), dtype=np.float64)
+        of_user = liked.sum(axis=1)
+        of_item = liked.sum(axis=0)
         step_back = _power(of_item, -self.config.alpha)
         step_on = _power(of_user, -self.config.alpha)
         discount = _power(of_item, -self.config.beta)
         edges = product_edges(
-            rows_of(sparse.diags_array(step_back) @ liked.T),
-            rows_of(sparse.diags_array(step_on) @ liked @ sparse.diags_array(discount)),
+            liked.T.scaled(step_back).to_rows(),
+            liked.scaled(step_on, discount).to_rows(),
             data.n_items,
             top_k=self.config.neighbours,
         )

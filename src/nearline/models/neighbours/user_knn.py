@@ -5,10 +5,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy import sparse
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories
+from nearline.kernels.csr import Csr
 from nearline.kernels.edges import Rows
 from nearline.kernels.neighbours import make_index, nearest_rows
 from nearline.kernels.sets import Sets, transpose
@@ -127,8 +127,8 @@ class UserKnn(DenseModel):
         near = self.neighbours(histories)
         shape = (len(histories), len(self._users.indptr) - 1)
         weights = near.weights.astype(np.float64)
-        similarities = sparse.csr_array((weights, near.items, near.indptr), shape=shape)
-        return np.asarray((similarities @ self._liked).toarray(), dtype=np.float32)
+        similarities = Csr(weights, near.items, near.indptr, shape)
+        return similarities.dense_product(self._liked).astype(np.float32)
 
     def explain(self, history: Histories, item: int) -> list[ModelPart]:
         """Return a part of the score of `item` for each event, oldest first.
@@ -177,4 +177,4 @@ class UserKnn(DenseModel):
         self._index = make_index(lists, self._measure.scales(users), self._measure.weights)
         shape = (len(users.indptr) - 1, n_items)
         ones = np.ones(len(users.items), dtype=np.float32)
-        self._liked = sparse.csr_array((ones, users.items, users.indptr), shape=shape)
+        self._liked = Csr(ones, users.items, users.indptr, shape)

@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.linalg import svds
 
 from nearline.data.dataset import Dataset, FloatArray
 from nearline.encoders.base import unit
 from nearline.encoders.tfidf import TfIdf, TfIdfConfig
 from nearline.errors import InvalidInput
+from nearline.kernels.csr import Csr, truncated_svd
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -127,13 +126,13 @@ class ItemFeatures:
         self._words = self._words.restricted(kept)
         self._directions = _directions(self._tfidf(texts), width, seed)
 
-    def _tfidf(self, texts: Sequence[str]) -> "sparse.csr_array":
+    def _tfidf(self, texts: Sequence[str]) -> Csr:
         vectors = [self._words.encode(text) for text in texts]
         sizes = np.cumsum([0] + [len(columns) for columns, _ in vectors])
         columns = np.concatenate([np.zeros(0, np.int32)] + [columns for columns, _ in vectors])
         values = np.concatenate([np.zeros(0, np.float32)] + [values for _, values in vectors])
         shape = (len(texts), self._words.n_terms)
-        return sparse.csr_array((values, columns, sizes), shape=shape)
+        return Csr(values, columns, sizes, shape)
 
     def _raw(self, texts: Sequence[str], vectors: Mapping[str, FloatArray]) -> FloatArray:
         if not self.names:
@@ -159,7 +158,7 @@ class ItemFeatures:
         return np.where(known, (raw - self.mean) / self.spread, np.float32(0.0))
 
 
-def _directions(matrix: "sparse.csr_array", width: int, seed: int) -> FloatArray:
+def _directions(matrix: Csr, width: int, seed: int) -> FloatArray:
     """Return the first `width` right singular vectors of a matrix: float32 [n_terms, width]."""
     smaller = min(matrix.shape)
     if smaller == 0 or matrix.nnz == 0:
@@ -168,7 +167,7 @@ def _directions(matrix: "sparse.csr_array", width: int, seed: int) -> FloatArray
         _, values, right = np.linalg.svd(matrix.toarray().astype(np.float64), full_matrices=False)
     else:
         start = np.random.default_rng(seed).standard_normal(smaller)
-        _, values, right = svds(matrix.astype(np.float64), k=width, v0=start)
-        values, right = values[::-1], right[::-1]
+        user = "text as a feature of a neural model"
+        values, right = truncated_svd(matrix.astype(np.float64), width, start, user)
     kept = values > 1e-6 * values[0]
     return np.ascontiguousarray(right[kept][:width].T, dtype=np.float32)

@@ -14,11 +14,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy import sparse
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
+from nearline.kernels.csr import Csr
 from nearline.models.base import Range, Space, check_weights
 from nearline.models.sequence.neural_model import NeuralModel
 from nearline.models.sequence.training_config import TrainingConfig
@@ -126,7 +126,7 @@ class Ncf(NeuralModel):
             lambda: Interaction(
                 config.kind, config.width, hidden=config.hidden, dropout=config.dropout
             ),
-            Taken(taken.indptr.astype(np.int64), taken.indices.astype(np.int64), data.n_items),
+            Taken(taken.indptr, taken.indices.astype(np.int64), data.n_items),
             self._plan(),
             width=config.width * (2 if config.kind == "neumf" else 1),
             negatives=config.negatives,
@@ -171,7 +171,7 @@ class Ncf(NeuralModel):
         found[:] = self._popularity
         rows = np.flatnonzero(sizes)
         roots = np.sqrt(sizes[rows].astype(np.float32))
-        users = np.asarray((taken[rows] @ read) / roots[:, None], dtype=np.float32)
+        users = np.asarray((taken.take(rows) @ read) / roots[:, None], dtype=np.float32)
         size = max(1, PAIRS // max(len(table), 1))
         for first in range(0, len(rows), size):
             some = slice(first, first + size)
@@ -181,13 +181,12 @@ class Ncf(NeuralModel):
         return found
 
 
-def liked_sets(histories: Histories, n_items: int) -> "sparse.csr_array":
-    """Return the matrix of liked items: CSR [n_users, n_items], with 1 for a positive weight."""
+def liked_sets(histories: Histories, n_items: int) -> Csr:
+    """Return the matrix of liked items: [n_users, n_items], with 1 for a positive weight."""
     check_weights(histories)
     known = (histories.items >= 0) & (histories.items < n_items) & (histories.weights > 0)
     rows = np.repeat(np.arange(len(histories)), np.diff(histories.indptr))[known]
     ones = np.ones(len(rows), dtype=np.float32)
     shape = (len(histories), n_items)
-    found = sparse.coo_array((ones, (rows, histories.items[known])), shape=shape).tocsr()
-    found.data[:] = 1.0
-    return found
+    found = Csr.from_pairs(ones, rows, histories.items[known], shape)
+    return found.map(np.ones_like)
