@@ -96,7 +96,7 @@ def test_products_equal_scipy(
     both: tuple[Csr, Any], width: int, kind: type, data: st.DataObject
 ) -> None:
     found, wanted = both
-    dense = np.random.default_rng(0).normal(size=(found.shape[1], width)).astype(kind)
+    dense: np.ndarray = np.random.default_rng(0).normal(size=(found.shape[1], width)).astype(kind)
     for other in (dense, np.asfortranarray(dense), *dense.T):
         np.testing.assert_array_equal(found @ other, wanted @ other)
         assert (found @ other).dtype == (wanted @ other).dtype

@@ -173,7 +173,9 @@ class Csr:
         """Create a matrix of the entries of an array, [n, m], that are not 0."""
         rows, columns = np.nonzero(array)
         indptr = np.concatenate(([0], np.cumsum(np.count_nonzero(array, axis=1))))
-        return cls(array[rows, columns], columns, indptr, (len(array), array.shape[1]))
+        return cls(
+            array[rows, columns], columns.astype(np.int32), indptr, (len(array), array.shape[1])
+        )
 
     @classmethod
     def from_rows(cls, rows: Rows, n_columns: int) -> Self:
@@ -229,7 +231,7 @@ class Csr:
         """Return the sums of the columns (`axis` 0) or of the rows (1), in the type of the data."""
         sums = np.zeros(self.shape[1 - axis], dtype=self.data.dtype)
         if axis == 0:
-            _add_at(self.indices, self.data, sums)
+            _add_at(self.indices.astype(np.int64), self.data, sums)
         elif self.nnz:
             filled = np.diff(self.indptr) > 0
             sums[filled] = np.add.reduceat(self.data, self.indptr[:-1][filled])

@@ -74,7 +74,7 @@ def beta_cdf(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> Doubles:
     """
     wide = np.broadcast_arrays(*(np.asarray(each, dtype=np.float64) for each in (a, b, x)))
     out = np.empty(wide[0].shape, dtype=np.float64)
-    _betas(*(np.ravel(each) for each in wide), out.reshape(-1))
+    _betas(np.ravel(wide[0]), np.ravel(wide[1]), np.ravel(wide[2]), out.reshape(-1))
     return out
 
 

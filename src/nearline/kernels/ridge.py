@@ -139,7 +139,7 @@ def solve_rows(
     # Kernels take no optional arrays: a single row of zeros is used for all rows.
     noise = np.zeros((1, f)) if noise is None else noise
     out = np.empty((n, f))
-    scipy_module(COMPILED, "solving ridge regressions (models als, bpmf and hybrid_ratings)")
+    scipy_module(COMPILED, "a model of ratings (als, svdpp, bpmf, hybrid_ratings)")
     # Threads of BLAS would compete for the same cores.
     with one_blas_thread():
         map_chunks(
