@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
+from scipy.stats import wishart
 from tests import naive_factors as naive
 from tests.models.rated_rows import dense, histories, random_rows, rated
 
 from nearline.errors import InvalidInput
 from nearline.models.factors.als import Als
-from nearline.models.factors.bpmf import Bpmf, BpmfConfig
+from nearline.models.factors.bpmf import Bpmf, BpmfConfig, draw_wishart
 
 ROWS = random_rows(60, 25, seed=5, chance=0.5)
 
@@ -57,3 +58,12 @@ def test_settings_out_of_bounds_are_rejected() -> None:
     for field, value in (("factors", 0), ("burn_in", -1), ("draws", 0)):
         with pytest.raises(InvalidInput, match=rf"BpmfConfig\.{field} is {value}"):
             BpmfConfig(**{field: value})
+
+
+@pytest.mark.parametrize("f", [1, 2, 5])
+def test_wishart_draws_equal_scipy(f: int) -> None:
+    half = np.random.default_rng(f).normal(size=(f, f + 2))
+    scale = half @ half.T
+    wanted = wishart.rvs(df=f + 7, scale=scale, random_state=np.random.default_rng(4))
+    found = draw_wishart(f + 7, scale, np.random.default_rng(4))
+    np.testing.assert_allclose(found, np.reshape(wanted, (f, f)), rtol=1e-12)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.common.scipy import scipy_module
 from nearline.data.order import Order
 from nearline.data.users import UserEncoder
-from nearline.kernels.blas import scipy_module
 from nearline.kernels.opinions import superseded
 from nearline.schema import AttributeValue
 from nearline.schema.histories import Histories

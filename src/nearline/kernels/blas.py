@@ -1,16 +1,13 @@
-"""BLAS and LAPACK: a limit on their threads, and SciPy's, which is optional."""
+"""A limit on the threads of BLAS, for code that starts its own threads or needs fixed sums."""
 
 import sys
 from contextlib import AbstractContextManager
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-from nearline.errors import MissingExtra
-
-# Numba's compiled products and decompositions call the functions of this module.
+# Numba's compiled products and decompositions call the functions of this module, which is optional.
 COMPILED = "scipy.linalg.cython_blas"
 
 
@@ -25,26 +22,3 @@ def one_blas_thread() -> AbstractContextManager[Any]:
     controller = _libraries(COMPILED in sys.modules)
     limit: AbstractContextManager[Any] = controller.limit(limits=1, user_api="blas")
     return limit
-
-
-def scipy_module(name: str, user: str) -> Any:
-    """Import a module of SciPy.
-
-    Parameters
-    ----------
-    name : str
-        Name of the module.
-    user : str
-        What needs it, for the message.
-
-    Raises
-    ------
-    MissingExtra
-        SciPy is not installed.
-    """
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise MissingExtra(
-            f"{user} needs SciPy; install it: pip install 'nearline[classic]'"
-        ) from error

@@ -12,7 +12,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from nearline.kernels.blas import scipy_module
 from nearline.kernels.chunks import map_chunks
 from nearline.kernels.edges import Rows
 
@@ -311,32 +310,6 @@ def beside(blocks: "list[Csr]") -> Csr:
     indptr, order = group(rows, blocks[0].shape[0])
     data = np.concatenate([block.data for block in blocks])
     return Csr(data[order], columns[order], indptr, (blocks[0].shape[0], int(starts[-1])))
-
-
-def truncated_svd(matrix: Csr, k: int, start: Numbers, user: str) -> tuple[Numbers, Numbers]:
-    """Return the `k` largest singular values, and their right vectors: float64 [k], [k, m].
-
-    Parameters
-    ----------
-    matrix : Csr [n, m]
-        Matrix of float64.
-    k : int
-        Number of values, less than n and m.
-    start : float64 [min(n, m)]
-        First vector of the Lanczos iterations (ARPACK).
-    user : str
-        What needs SciPy, for the message.
-
-    Raises
-    ------
-    MissingExtra
-        SciPy is not installed.
-    """
-    sparse = scipy_module("scipy.sparse", user)
-    svds = scipy_module("scipy.sparse.linalg", user).svds
-    same = sparse.csr_array((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape)
-    _, values, right = svds(same, k=k, v0=start)
-    return values[::-1], right[::-1]
 
 
 def group(keys: ArrayLike, n: int) -> Groups:

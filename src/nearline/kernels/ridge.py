@@ -10,13 +10,14 @@ solution and ``L^-T z`` is a sample from the posterior. Alternating least square
 Gibbs sampling uses samples.
 """
 
+from importlib import import_module
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from nearline.kernels.blas import COMPILED, one_blas_thread, scipy_module
+from nearline.kernels.blas import COMPILED, one_blas_thread
 from nearline.kernels.chunks import map_chunks
 
 Doubles = NDArray[np.float64]
@@ -124,7 +125,7 @@ def solve_rows(
         `precision` has the wrong shape.
     LinAlgError
         The matrix on the left side of a row is not positive definite.
-    MissingExtra
+    ImportError
         SciPy is not installed.
 
     Notes
@@ -139,7 +140,7 @@ def solve_rows(
     # Kernels take no optional arrays: a single row of zeros is used for all rows.
     noise = np.zeros((1, f)) if noise is None else noise
     out = np.empty((n, f))
-    scipy_module(COMPILED, "a model of ratings (als, svdpp, bpmf, hybrid_ratings)")
+    import_module(COMPILED)  # so that the limit applies to it
     # Threads of BLAS would compete for the same cores.
     with one_blas_thread():
         map_chunks(

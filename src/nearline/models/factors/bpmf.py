@@ -7,7 +7,9 @@ from msgspec import Struct
 from threadpoolctl import threadpool_limits
 
 from nearline.common.progress import Progress
+from nearline.common.scipy import scipy_module
 from nearline.data.dataset import Dataset, Histories
+from nearline.kernels.blas import COMPILED
 from nearline.kernels.ridge import Doubles, Targets, solve_rows
 from nearline.models.base import Arrays, Range, Space
 from nearline.models.factors.factor_model import FactorModel, Users, targets_of
@@ -97,6 +99,8 @@ class Bpmf(FactorModel):
 
     def _learn(self, rated: Dataset, seed: int, progress: Progress) -> None:
         self.item_biases = np.zeros(rated.n_items)
+        # Loaded first, so that the limit applies to it.
+        scipy_module(COMPILED, "the model bpmf")
         # With several threads of BLAS, the last bits would depend on their number.
         with threadpool_limits(1, user_api="blas"):
             self._run(rated, np.random.default_rng(seed), progress)
@@ -147,6 +151,7 @@ class Bpmf(FactorModel):
         The factors of all samples are concatenated and divided by the number of samples, so that
         their inner product with those of an item is a mean.
         """
+        scipy_module(COMPILED, "the model bpmf")
         targets = targets_of(histories, self.mean, self.item_biases)
         draws, f = self._means.shape
         factors = np.empty((len(histories), draws * f))

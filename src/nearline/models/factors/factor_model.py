@@ -16,8 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from msgspec import Struct
 
+from nearline.common.scipy import scipy_module
 from nearline.data.dataset import FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput, NotTrained
+from nearline.kernels.blas import COMPILED
 from nearline.kernels.ridge import Targets, solve_rows
 from nearline.kernels.sets import Sets
 from nearline.models.base import Arrays, Ranking, check_indices, check_k
@@ -158,7 +160,10 @@ def solve_users(
     ------
     InvalidInput
         The penalties are so small that a row has no unique solution.
+    MissingExtra
+        SciPy is not installed.
     """
+    scipy_module(COMPILED, "a model of ratings (als, svdpp, hybrid_ratings)")
     precision = penalties(factors.shape[1], l2, bias_l2)
     try:
         solved = solve_rows(targets, with_ones(factors), precision, scales=scales)

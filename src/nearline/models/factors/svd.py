@@ -9,11 +9,12 @@ from threadpoolctl import threadpool_limits
 
 from nearline.common.progress import Progress
 from nearline.data.dataset import Dataset, Histories
-from nearline.kernels.csr import Csr, truncated_svd
+from nearline.kernels.csr import Csr
 from nearline.kernels.ridge import Doubles
 from nearline.models.base import ModelPart, Range, Space, check_single
 from nearline.models.factors.factor_model import FactorModel, Users
 from nearline.models.settings import require, require_one_of
+from nearline.models.truncated_svd import truncated_svd
 
 CENTRES = ("none", "global", "user", "item")
 

@@ -8,9 +8,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nearline.common.progress import Progress
+from nearline.common.scipy import scipy_module
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
 from nearline.errors import InvalidInput
-from nearline.kernels.blas import scipy_module
 from nearline.models.base import Arrays, Model, Ranking, Space
 from nearline.models.capabilities import PredictsRatings, predict
 from nearline.models.hybrids.hybrid import (

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from nearline.common.progress import Progress, no_progress
+from nearline.common.scipy import scipy_module
 from nearline.data.dataset import Dataset, FloatArray, Histories
 from nearline.errors import InvalidInput
-from nearline.kernels.blas import scipy_module
 from nearline.kernels.edges import Rows
 from nearline.kernels.row_sums import row_sums
 from nearline.models.array_checks import check_array

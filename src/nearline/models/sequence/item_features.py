@@ -18,7 +18,8 @@ from nearline.data.dataset import Dataset, FloatArray
 from nearline.encoders.base import unit
 from nearline.encoders.tfidf import TfIdf, TfIdfConfig
 from nearline.errors import InvalidInput
-from nearline.kernels.csr import Csr, truncated_svd
+from nearline.kernels.csr import Csr
+from nearline.models.truncated_svd import truncated_svd
 
 Arrays = dict[str, NDArray[Any]]
 
