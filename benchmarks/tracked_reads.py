@@ -1,6 +1,6 @@
 """Cost of the served log: reads of cached lists with `track` against reads without.
 
-    python -m benchmarks.tracked_reads [--reads 100000]
+    python -m benchmarks.tracked_reads [--reads 400000]
 
 Calls the application in this process, without a network, so that the difference is as large as it
 can be. Both kinds alternate in blocks; the median of the ratios is printed. Measured are CPU
@@ -80,7 +80,7 @@ async def measure(folder: Path, reads: int) -> dict[str, Any]:
 def main() -> None:
     """Print the ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--reads", type=int, default=100_000)
+    parser.add_argument("--reads", type=int, default=400_000)
     reads = parser.parse_args().reads
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "shop"

@@ -24,10 +24,10 @@ def naive_counts(
     places, lists = [place for place, _ in numbered], [one for _, one in numbered]
     horizon = max(window_of(kind, {}) for kind in CLICKS) + HOUR
     hits = {number: set[str]() for number in range(len(lists))}
-    for event in events:
+    for offset, event in enumerate(events):
         kind = kind_of(event.event)
         if kind in CLICKS and event.timestamp < at:
-            number = _serving_of(event, lists, window_of(kind, {}))
+            number = _serving_of(event, offset, lists, window_of(kind, {}))
             if number is not None:
                 hits[number].add(event.item_id)
     shown, clicked = Counter[tuple[int, str, int]](), Counter[tuple[int, str, int]]()
@@ -49,11 +49,12 @@ def naive_counts(
     return {key: (count, clicked[key]) for key, count in shown.items()}
 
 
-def _serving_of(event: Event, lists: Sequence[Served], window: float) -> int | None:
+def _serving_of(event: Event, offset: int, lists: Sequence[Served], window: float) -> int | None:
     fit = [
         (one.timestamp, number)
         for number, one in enumerate(lists)
         if event.item_id in one.item_ids
+        and one.offset <= offset
         and (
             one.user_id == event.user_id
             if event.recommendation_id is None

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.served.naive_outcomes import Counts, naive_counts
 
@@ -106,6 +106,7 @@ OWNERS = ("u", "v", None, "u")
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=300)
 @given(steps)
+@example([("click", "u", "a", None, -20.0), ("serve", 0, "abc"), ("pass", 20.0)])
 def test_counts_are_those_of_everything(some: list[tuple[Any, ...]]) -> None:
     """In any order of lists, reports, and events that are early, late or without a list."""
     source, now, at = Source(), NOW, NOW

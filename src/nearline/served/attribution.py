@@ -4,7 +4,8 @@ An event that names a list (`recommendation_id`) counts for its last serving bef
 the list has the item and was made for the user; if there is none within the window, for the first
 serving after the event that is at most `SKEW` later. An event without a name counts for the last
 list with the item that the user was served. In both cases the event must follow within the window
-of its kind. An event counts for one serving at most.
+of its kind, and in the log it must follow the offset that the list reflects, whatever its time says.
+An event counts for one serving at most.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -143,10 +144,10 @@ def attribute(
         return []
     for one in servings.all:
         one.seen = seen.get(one.served.recommendation_id)
-    for _, record in read(min(one.served.offset for one in servings.all)):
+    for offset, record in read(min(one.served.offset for one in servings.all)):
         if isinstance(record, Event):
             kind = kind_of(record.event)
-            serving = servings.of(record, window_of(kind, windows))
+            serving = servings.of(record, offset, window_of(kind, windows))
             if serving is not None:
                 serving.outcomes.append(Led(kind, record.item_id, record.value, record.timestamp))
     return sorted(servings.all, key=_time_of)
@@ -203,23 +204,25 @@ class Servings:
         """Return the servings of a list, by time."""
         return self._by_list.get(recommendation_id, ())
 
-    def of(self, event: Event, window: float) -> Attributed | None:
-        """Return the serving that an event came from; None if there is none."""
+    def of(self, event: Event, offset: int, window: float) -> Attributed | None:
+        """Return the serving that the event at an offset came from; None if there is none."""
         if event.recommendation_id is None:
             found = self._by_line.get((event.user_id, event.item_id), [])
-            return _last_before(found, event.timestamp, window)
+            return _last_before(found, event.timestamp, offset, window)
         found = self._by_list.get(event.recommendation_id, [])
         if not found:
             return None
         first = found[0].served
         if first.user_id not in (None, event.user_id) or event.item_id not in first.item_ids:
             return None
-        last = _last_before(found, event.timestamp, window)
+        last = _last_before(found, event.timestamp, offset, window)
         if last is not None:
             return last
-        after = bisect_right(found, event.timestamp, key=_time_of)
-        if after < len(found) and _time_of(found[after]) - event.timestamp <= SKEW:
-            return found[after]
+        for one in found[bisect_right(found, event.timestamp, key=_time_of) :]:
+            if _time_of(one) - event.timestamp > SKEW:
+                break
+            if one.served.offset <= offset:
+                return one
         return None
 
     def drop(self, before: float) -> None:
@@ -249,8 +252,12 @@ def _time_of(one: Attributed) -> float:
     return one.served.timestamp
 
 
-def _last_before(found: list[Attributed], time: float, window: float) -> Attributed | None:
+def _last_before(
+    found: list[Attributed], time: float, offset: int, window: float
+) -> Attributed | None:
     at = bisect_right(found, time, key=_time_of)
-    if not at or time - _time_of(found[at - 1]) > window:
-        return None
-    return found[at - 1]
+    while at and time - _time_of(found[at - 1]) <= window:
+        at -= 1
+        if found[at].served.offset <= offset:
+            return found[at]
+    return None

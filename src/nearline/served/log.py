@@ -7,7 +7,7 @@ less than a second.
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from shutil import copyfile
@@ -73,9 +73,11 @@ class ServedLog:
         self.dropped = self.erasures = 0
         self._days, self._clock, self._seal = days, clock, seal
         # Entries and times in turn. Pairs would be containers that wait for the garbage collector,
-        # whose runs would cost the reads more than all else here.
-        self._new: deque[Served | ItemsSeen | float] = deque()
+        # whose runs would cost the reads more than all else here. A list, since slices of it are
+        # taken and removed in one step each, between the steps of other threads.
+        self._new: list[Any] = []
         self._extend = self._new.extend
+        self._most = 0  # length of the queue from which `_put` decides: 0 until the thread runs
         self._ring: deque[Timed] = deque(maxlen=RING)
         self._in_ring = 0  # entries that the ring ever had
         keeps = self.folder is not None and writable
@@ -88,10 +90,10 @@ class ServedLog:
 
     def add(self, served: Served) -> None:
         """Add a list that is served now, once more or for the first time."""
-        if self._thread is None or len(self._new) >= _FULL:
-            self._put(served, self._clock())
-        else:  # nearly always, and in one step, since it is part of the fastest reads
+        if len(self._new) < self._most:  # nearly always; it is part of the fastest reads
             self._extend((served, self._clock()))
+        else:
+            self._put(served, self._clock())
 
     def seen(self, recommendation_id: str, user_id: str | None, item_ids: Sequence[str]) -> None:
         """Add what a user saw of a list."""
@@ -145,20 +147,18 @@ class ServedLog:
     def flush(self) -> None:
         """Write the entries that wait. If that fails, a warning is logged and they are lost."""
         with self._writing:
-            count = len(self._new) // 2
-            entries = self._take() if count else ()
+            entries, times = self._take()
             if not entries:
                 return
             if self._writer is None:
-                taken = list(entries)
-                self._ring.extend(taken)
-                self._in_ring += len(taken)
+                self._ring.extend(zip(entries, times, strict=True))
+                self._in_ring += len(entries)
                 return
             try:
-                self._writer.write(entries, self._clock())
+                self._writer.write(entries, times, self._clock())
             except OSError as error:
                 self._writer.close()
-                logger.warning("%d served lists were not logged: %s", count, error)
+                logger.warning("%d served lists were not logged: %s", len(entries), error)
 
     def begin_erasure(self, user_id: str) -> int:
         """Remove all entries of a user; until `end_erasure`, further ones are dropped."""
@@ -208,6 +208,7 @@ class ServedLog:
     def close(self) -> None:
         """Write what waits, and stop. Idempotent."""
         self._stopping.set()
+        self._most = 0
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -220,21 +221,24 @@ class ServedLog:
         if len(self._new) >= _FULL:
             self.dropped += 1
         else:
-            self._new.extend((entry, now))
+            self._extend((entry, now))
         if self._thread is None and not self._stopping.is_set():
             with self._starting:
                 if self._thread is None:
                     self._thread = Thread(target=self._run, name="nearline-served", daemon=True)
                     self._thread.start()
+                    self._most = _FULL
 
-    def _take(self) -> Iterable[Timed]:
-        """Remove the entries that wait, each with the time at which it was added."""
+    def _take(self) -> tuple[list[Served | ItemsSeen], list[float]]:
+        """Remove the entries that wait; return them, and the times at which they were added."""
         new, erasing = self._new, self._erasing
-        flat: list[Any] = [new.popleft() for _ in range(len(new) // 2 * 2)]
-        taken = zip(flat[::2], flat[1::2], strict=True)
-        if not erasing:
-            return taken
-        return [one for one in taken if one[0].user_id not in erasing]
+        taken = new[: len(new) // 2 * 2]
+        del new[: len(taken)]
+        entries, times = taken[::2], taken[1::2]
+        if erasing:
+            kept = [at for at, entry in enumerate(entries) if entry.user_id not in erasing]
+            entries, times = [entries[at] for at in kept], [times[at] for at in kept]
+        return entries, times
 
     def _run(self) -> None:
         while not self._stopping.wait(FLUSH_SECONDS):

@@ -138,7 +138,7 @@ class OutcomeCounts:
         self._open_from, self._until = -math.inf, -math.inf
         self._first = -math.inf
         self._later: list[Served | ItemsSeen] = []
-        self._pending: list[Event] = []
+        self._pending: list[tuple[int, Event]] = []
 
     def advance(self, at: float) -> None:
         """Count what was served and happened before a time (Unix seconds) and isn't counted yet."""
@@ -195,8 +195,8 @@ class OutcomeCounts:
                 self._add(entry)
         self._later = later
         pending, self._pending = self._pending, []
-        for event in (*pending, *self._events(end)):
-            missed = min(missed, self._learn(event, at))
+        for offset, event in (*pending, *self._events(end)):
+            missed = min(missed, self._learn(event, offset, at))
         return missed
 
     def _restart(self, first: float) -> None:
@@ -215,14 +215,14 @@ class OutcomeCounts:
         self._servings.drop(before)
         self._open_from = max(self._open_from, before)
 
-    def _events(self, end: int) -> Iterator[Event]:
-        """Yield the events from the last offset on, before `end`."""
+    def _events(self, end: int) -> Iterator[tuple[int, Event]]:
+        """Yield the events from the last offset on, before `end`, with their offsets."""
         if self._offset < end:
             for offset, record in self._read(self._offset):
                 if offset >= end:
                     break
                 if isinstance(record, Event):
-                    yield record
+                    yield offset, record
             self._offset = end
 
     def _add(self, entry: Served | ItemsSeen) -> None:
@@ -235,19 +235,19 @@ class OutcomeCounts:
                 one.seen = (one.seen or set()).union(entry.item_ids)
                 self._count(one, 1)
 
-    def _learn(self, event: Event, at: float) -> float:
+    def _learn(self, event: Event, offset: int, at: float) -> float:
         """Count an event; return the time from which must be counted again, or inf."""
         kind = kind_of(event.event)
         window = self._windows.get(kind)
         if window is None:
             return math.inf
         if event.timestamp >= at:
-            self._pending.append(event)
+            self._pending.append((offset, event))
             return math.inf
-        one = self._servings.of(event, window)
+        one = self._servings.of(event, offset, window)
         if one is None:
             if event.recommendation_id is not None and event.timestamp + SKEW >= at:
-                self._pending.append(event)  # the list may have been served just after it
+                self._pending.append((offset, event))  # the list may have been served just after it
             # It may belong to a list that is closed, unless that is counted again just now.
             begin = max(event.timestamp - window, self._first)
             late = begin < self._open_from and event.timestamp + SKEW >= self._first

@@ -5,7 +5,7 @@ itself: `ServedAgain` refers to a list of the same file.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from secrets import token_hex
 
@@ -17,7 +17,6 @@ from nearline.served.rows import (
     ItemsSeen,
     Served,
     ServedAgain,
-    Timed,
     decode_entries,
     encode_entry,
     timed,
@@ -50,7 +49,9 @@ class SegmentWriter:
         self._size, self._start = 0, 0.0
         self._known: set[str] = set()
 
-    def write(self, entries: Iterable[Timed], now: float) -> None:
+    def write(
+        self, entries: Sequence[Served | ItemsSeen], times: Sequence[float], now: float
+    ) -> None:
         """Append entries with their times, and wait until they are on the disk.
 
         A list that this segment has already is written as `ServedAgain`.
@@ -63,21 +64,21 @@ class SegmentWriter:
             self._open(now)
         lines, again = list[bytes](), dict[str, list[float]]()
         known = self._known
-        for entry, time in entries:
+        for entry, time in zip(entries, times, strict=True):
             if isinstance(entry, Served):
                 name = entry.recommendation_id
-                times = again.get(name)
-                if times is not None:  # nearly always, if few lists are served often
-                    times.append(time)
+                further = again.get(name)
+                if further is not None:  # nearly always, if few lists are served often
+                    further.append(time)
                     continue
                 if name in known:
                     again[name] = [time]
                     continue
                 known.add(name)
             lines.append(encode_entry(timed(entry, time), self._seal))
-        for name, times in again.items():
-            repeated = ServedAgain(recommendation_id=name, times=tuple(times))
-            lines.append(encode_entry(repeated, self._seal))
+        for name, repeated in again.items():
+            line = ServedAgain(recommendation_id=name, times=tuple(repeated))
+            lines.append(encode_entry(line, self._seal))
         data = b"".join(lines)
         file = self._file
         if file is None:

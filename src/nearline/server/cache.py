@@ -5,6 +5,8 @@ was read before it was computed. When the stamp changes, all responses are remov
 responses need not be invalidated.
 """
 
+from collections.abc import Callable
+
 from nearline.deployment.stamp import Stamp
 from nearline.served import Served
 from nearline.server.host import EngineHost
@@ -36,6 +38,8 @@ class AnswerCache:
         Number of requested lists that were not in the cache.
     made_ahead : int
         Number of responses that were cached before any request.
+    serve : callable
+        Adds the entry of a cached response to the served log.
     """
 
     def __init__(self, host: EngineHost, limits: Limits):
@@ -46,6 +50,7 @@ class AnswerCache:
         self._answers: dict[Key, CachedResponse] = {}
         self._headers: dict[Headers, Headers] = {}
         self._bytes = 0
+        self.serve: Callable[[Served], None] = _nothing_cached
         self.hits = [0, 0]
         self.misses = 0
         self.made_ahead = 0
@@ -93,6 +98,8 @@ class AnswerCache:
         size = len(key[0]) + len(key[1]) + len(body) + ENTRY_BYTES
         if key in self._answers or size > self._max_bytes or self._max_entries == 0:
             return
+        if served is not None:
+            self.serve = self._host.engine.served.add
         if len(self._answers) >= self._max_entries or self._bytes + size > self._max_bytes:
             self._empty()
         # Most responses have equal headers, since only the length varies.
@@ -109,3 +116,7 @@ class AnswerCache:
         self._answers = {}
         self._headers = {}
         self._bytes = 0
+
+
+def _nothing_cached(_: Served) -> None:
+    raise RuntimeError("no response with an entry of the served log was cached")

@@ -43,7 +43,7 @@ class CachedAnswers:
             return None
         headers, body, made_ahead, served = cached
         if served is not None:
-            self._context.host.engine.served.add(served)
+            self._cache.serve(served)
         self._cache.hits[made_ahead] += 1
         exchange.route = LISTS
         return (
