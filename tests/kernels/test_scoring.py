@@ -16,6 +16,7 @@ from nearline.kernels.scoring import (
     score_parts,
     score_rows,
 )
+from nearline.kernels.sparse_scores import relation_parts
 
 N_ITEMS = 6
 Relation = dict[int, dict[int, float]]
@@ -97,10 +98,13 @@ def test_scores_and_their_parts(a: Relation, b: Relation, c: Relation, history: 
     expected = naive.graph_scores(relations, WEIGHTS, HALF_LIVES, items, weights, N_ITEMS)
     scores = score_rows(graph, one_row(history))[0]
     assert scores.tolist() == pytest.approx(expected, abs=1e-6)
-    for target in range(N_ITEMS):
+    targets = np.array([*range(N_ITEMS), 0], dtype=np.int32)
+    by_relation = relation_parts(graph, one_row(history), targets)
+    for at, target in enumerate(targets.tolist()):
         parts = score_parts(graph, one_row(history), target)
         assert parts.shape == (len(history), 2)
         assert parts.sum() == pytest.approx(scores[target], abs=1e-6)
+        assert by_relation[at].tolist() == pytest.approx(parts.sum(axis=0).tolist(), abs=1e-9)
 
 
 @settings(deadline=None)

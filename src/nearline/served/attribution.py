@@ -4,8 +4,8 @@ An event that names a list (`recommendation_id`) counts for its last serving bef
 the list has the item and was made for the user; if there is none within the window, for the first
 serving after the event that is at most `SKEW` later. An event without a name counts for the last
 list with the item that the user was served. In both cases the event must follow within the window
-of its kind, and in the log it must follow the offset that the list reflects, whatever its time says.
-An event counts for one serving at most.
+of its kind, and come after the offset that the list reflects, whatever its time. An event counts
+for one serving at most.
 """
 
 from bisect import bisect_left, bisect_right, insort

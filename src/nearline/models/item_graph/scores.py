@@ -13,7 +13,7 @@ from nearline.kernels.diversity import Sparse
 from nearline.kernels.edges import Rows
 from nearline.kernels.returning import other_parts, recommend_returning, score_returning
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
-from nearline.kernels.sparse_scores import score_row
+from nearline.kernels.sparse_scores import relation_parts, score_row
 from nearline.models.base import Model, ModelPart, Ranking, check_k, check_single, check_weights
 from nearline.models.capabilities import SparseScores
 from nearline.models.item_graph.config import ItemGraphConfig
@@ -67,7 +67,7 @@ class ScoresByGraph(Model):
         scales = [counted.scale for counted in self._counted.values()]
         plain = weigh(self.relations, self.config, scales)
         graph = self._store.view(plain.weights, plain.ratios, self.config.max_history)
-        return np.array([score_parts(graph, rows, int(item)).sum(axis=0) for item in items])
+        return relation_parts(graph, rows, items)
 
     @property
     def n_items(self) -> int:
