@@ -1,5 +1,6 @@
 """Weights of relations that follow the events: within bounds, in the log, exact explanations."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from tests.cli.running import run, run_json
 from tests.engine.shop import catalogue, shop
 
 import nearline as nl
-from nearline.models.hedge import LEVELS, HedgedFactors, learned
+from nearline.models.hedge import LEVELS, SHARPNESS, HedgedFactors, learned
 from nearline.schema import RecommendationRequest
 from nearline.schema.histories import Histories
 from nearline.schema.segments import (
@@ -34,12 +35,11 @@ class Clock:
 
 
 def naive_loss(parts: Any, factors: list[float]) -> float:
-    """One minus the discounted gain of the first item, by counting."""
+    """The log-loss of the first item: its score and the others' as shares of the largest."""
     scores = [sum(p * f for p, f in zip(row, factors, strict=True)) for row in parts.tolist()]
-    place = 1.0
-    for score in scores[1:]:
-        place += 1.0 if score > scores[0] else 0.5 if score == scores[0] else 0.0
-    return 1.0 - 1.0 / float(np.log2(1.0 + place))
+    largest = max(scores) or 1.0
+    odds = [math.exp(SHARPNESS * score / largest) for score in scores]
+    return -math.log(odds[0] / sum(odds))
 
 
 numbers = st.integers(0, 4)

@@ -1,9 +1,10 @@
 """Fixed-share Hedge over factors of the weights of relations.
 
 Each relation has experts, which multiply its weight by a factor from 1/4 to 4 and leave the other
-weights as they are now. After an event, the loss of an expert is one minus the discounted gain of
-the item's rank among candidates, by the expert's scores. Experts lose weight exponentially in their
-losses, and a small share of the weight is redistributed in each step, so that the best expert may
+weights as they are now. After an event, the loss of an expert is the log-loss of the item among
+candidates: minus the logarithm of its share in a softmax of the expert's scores, divided by the
+largest. It differs between experts also where the rank does not, so it follows a change sooner than
+a loss that is made of ranks. Experts lose weight exponentially in their losses, and a small share of the weight is redistributed in each step, so that the best expert may
 change (M. Herbster and M. Warmuth: Tracking the Best Expert, Machine Learning 32, 1998). The factor
 of a relation is the geometric mean of its experts, so it stays within their bounds.
 
@@ -24,7 +25,9 @@ LEVELS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])
 PLAIN = 2
 # Learning rate, and the share of the weight that is redistributed in each step: of all events, and
 # of those of a segment. Chosen on simulated streams.
-ETA, SHARE, SEGMENT_SHARE = 0.5, 0.002, 0.005
+ETA, SHARE, SEGMENT_SHARE = 1.0, 0.01, 0.005
+# Logit of the largest score, over that of a score of 0.
+SHARPNESS = 4.0
 # Weight of the experts that leave a relation as it was trained, at the begin and in the share.
 TRUST = 0.9
 # Digits to which weights are kept.
@@ -32,7 +35,7 @@ DIGITS = 6
 
 
 class HedgedFactors:
-    """Learns factors of the weights of relations from the ranks of items.
+    """Learns factors of the weights of relations from the items of events.
 
     Parameters
     ----------
@@ -98,14 +101,15 @@ class HedgedFactors:
         self.table = (1.0 - self._share) * self.table + self._share * self.prior
 
     def losses(self, parts: Doubles) -> Doubles:
-        """Return the loss of each expert, 0 to 1: float64 [R, levels]; ties count half."""
+        """Return the loss of each expert: float64 [R, levels]."""
         factors = self._factors()
         base = parts @ factors
         changes = LEVELS[None, :] - factors[:, None]
         scores = base[:, None, None] + parts[:, :, None] * changes[None]
-        better = (scores[1:] > scores[0]).sum(axis=0)
-        equal = (scores[1:] == scores[0]).sum(axis=0)
-        return np.asarray(1.0 - 1.0 / np.log2(2.0 + better + equal / 2.0))
+        largest = scores.max(axis=0)
+        logits = SHARPNESS * scores / np.where(largest > 0, largest, 1.0)
+        top = logits.max(axis=0)
+        return np.asarray(np.log(np.exp(logits - top).sum(axis=0)) + top - logits[0])
 
     def _factors(self) -> Doubles:
         return np.asarray(np.exp(self.table @ np.log(LEVELS)))
