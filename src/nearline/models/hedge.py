@@ -4,9 +4,10 @@ Each relation has experts, which multiply its weight by a factor from 1/4 to 4 a
 weights as they are now. After an event, the loss of an expert is the log-loss of the item among
 candidates: minus the logarithm of its share in a softmax of the expert's scores, divided by the
 largest. It differs between experts also where the rank does not, so it follows a change sooner than
-a loss that is made of ranks. Experts lose weight exponentially in their losses, and a small share of the weight is redistributed in each step, so that the best expert may
-change (M. Herbster and M. Warmuth: Tracking the Best Expert, Machine Learning 32, 1998). The factor
-of a relation is the geometric mean of its experts, so it stays within their bounds.
+a loss that is made of ranks. Experts lose weight exponentially in their losses, and a small share
+of the weight is redistributed in each step, so that the best expert may change (M. Herbster and
+M. Warmuth: Tracking the Best Expert, Machine Learning 32, 1998). The factor of a relation is the
+geometric mean of its experts, so it stays within their bounds.
 
 Segments have experts of their own, which lose weight in the events of the segment only. Their share
 is redistributed as the experts of all events are distributed, so that a segment with few events has
