@@ -180,14 +180,16 @@ def quarantine() -> None:
 def list_(store: Path, source: str | None, limit: int, as_json: bool) -> None:
     """List messages with their position and the reason; also while a server has the store open."""
     from nearline.cli.options import check_store
+    from nearline.deployment.sealing import reading_seal
     from nearline.ingest.quarantine import Quarantine
 
     check_store(store)
-    table = Quarantine(store)
-    try:
-        counts, found = table.counts(), table.messages(source, limit=limit)
-    finally:
-        table.close()
+    with reading_seal(store) as seal:
+        table = Quarantine(store, seal)
+        try:
+            counts, found = table.counts(), table.messages(source, limit=limit)
+        finally:
+            table.close()
     if as_json:
         messages = [
             {

@@ -2,27 +2,31 @@
 
 import os
 import shutil
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+from nearline.common.overwriting import overwrite, sync_folder
 from nearline.common.progress import Progress, no_progress
 from nearline.deployment.location import LOG, log_url
+from nearline.deployment.texts import VECTORS
+from nearline.encoders import VectorCache
 from nearline.errors import InvalidInput
 from nearline.ingest import forget_examples
+from nearline.ingest.quarantine import Quarantine
 from nearline.log import is_postgres
 from nearline.log.codec import Coded, decode, keys_of
 from nearline.log.lock import StoreLock
 from nearline.log.sealed_rows import sealed_rows
 from nearline.log.tables import Tables, runs_of
 from nearline.schema import Erased
-from nearline.sealing import KEYS, Seal, default_source, make_keys, open_keys
+from nearline.sealing import KEYS, Seal, default_source, make_keys, open_keys, unlocked_beside
 from nearline.served.segments import FOLDER as SERVED
 from nearline.served.segments import seal_segments
 
 # The sealed log while it is written, and the plain one until it is overwritten.
 PARTIAL, PLAIN = f"{LOG}.sealing", f"{LOG}.plain"
 _STATE = "state.checkpoint"
-_BLOCK = 1 << 20
 
 
 def unlock_store(folder: Path, source: str | None) -> None:
@@ -63,6 +67,17 @@ def unlock_store(folder: Path, source: str | None) -> None:
         )
 
 
+@contextmanager
+def reading_seal(folder: Path) -> Iterator[Seal | None]:
+    """Return the seal of a store that another process may have open; None if it is not sealed."""
+    if not (folder / KEYS).is_file():
+        yield None
+        return
+    unlocked = unlocked_beside(folder / LOG) or open_keys(folder, default_source())
+    with closing(Seal(unlocked, read_only=True)) as seal:
+        yield seal
+
+
 def seal_store(folder: Path, source: str, *, progress: Progress = no_progress) -> int:
     """Seal a store that no process has open; return the number of its records.
 
@@ -89,6 +104,10 @@ def seal_store(folder: Path, source: str, *, progress: Progress = no_progress) -
         _finish(folder)
         with closing(Seal(open_keys(folder, source))) as seal:
             seal_segments(folder / SERVED, seal)
+            Quarantine(folder, seal).seal()
+        if (folder / VECTORS).is_file():
+            with closing(VectorCache(folder / VECTORS)) as vectors:
+                vectors.seal()
         return end
     finally:
         lock.release()
@@ -104,7 +123,7 @@ def _replace_log(folder: Path, source: str, progress: Progress) -> None:
     (folder / PLAIN).unlink(missing_ok=True)
     os.link(folder / LOG, folder / PLAIN)
     (folder / PARTIAL).replace(folder / LOG)
-    _sync(folder)
+    sync_folder(folder)
 
 
 def _write_sealed(plain: Tables, path: Path, progress: Progress) -> None:
@@ -138,19 +157,4 @@ def _finish(folder: Path) -> None:
         return
     forget_examples(folder)
     for path in (plain, folder / _STATE):
-        with suppress(FileNotFoundError):
-            size = path.stat().st_size
-            with path.open("r+b") as file:
-                for start in range(0, size, _BLOCK):
-                    file.write(bytes(min(_BLOCK, size - start)))
-                file.flush()
-                os.fsync(file.fileno())
-            path.unlink()
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        overwrite(path)

@@ -97,7 +97,7 @@ class Engine(EngineStatus):
             self._periodic.start()
         self._policies_at: dict[str, object] = {}
         current.load_others(parts.state.definitions.models)
-        self._quarantine = Quarantine(self.path)
+        self._quarantine = Quarantine(self.path, parts.log.seal)
         self._ingesting, self.ingested = Ingesting(), dict[str, Ingested]()
         self._scheduler = Scheduler(current, jobs, recurring if writable else ()).start()
 

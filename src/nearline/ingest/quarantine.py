@@ -1,76 +1,39 @@
 """Messages of sources that are no events, kept with their position and the reason."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Lock, Thread
-from typing import Any, NamedTuple
 
 import apsw
 
+from nearline.common.overwriting import overwrite, sync_folder
 from nearline.errors import SourceFailed, StorageFailed
+from nearline.ingest.quarantine_rows import (
+    KEPT_BYTES,
+    PLAIN,
+    SEALED,
+    PlainRows,
+    Quarantined,
+    Rows,
+    SealedRows,
+)
 from nearline.schema.sources import Message
+from nearline.sealing import Seal
 
 QUARANTINE = "quarantine.db"
+# The sealed file while it is written, and the plain one until it is overwritten.
+_PARTIAL, _REPLACED = f"{QUARANTINE}.sealing", f"{QUARANTINE}.plain"
 # The connector stops when so many messages, or bytes of them, are in the quarantine.
 MAX_MESSAGES = 100_000
 MAX_BYTES = 1_000_000_000
-# Longer messages are cut off, and cannot be replayed.
-KEPT_BYTES = 1_000_000
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS message (
-    id INTEGER PRIMARY KEY,
-    source TEXT NOT NULL, partition TEXT NOT NULL, position INTEGER NOT NULL,
-    reason TEXT NOT NULL, at REAL NOT NULL, sent REAL, key BLOB, value BLOB NOT NULL,
-    size INTEGER NOT NULL,
-    UNIQUE (source, partition, position)
-) STRICT
-"""
+# Messages that are sealed at once.
+_BLOCK = 1_000
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _CHARS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
-_COLUMNS = "id, source, partition, position, reason, at, sent, key, value, size"
-
-
-class Quarantined(NamedTuple):
-    """A message in the quarantine.
-
-    Attributes
-    ----------
-    id : int
-    source, partition : str
-    position : int
-        Where the message is.
-    reason : str
-        Why it is no event.
-    at : float
-        Time at which it was read, in Unix seconds.
-    sent : float or None
-        Time that the source has for it.
-    key : bytes or None
-    value : bytes
-        Content, cut off after a million bytes.
-    size : int
-        Number of bytes of the whole content.
-    """
-
-    id: int
-    source: str
-    partition: str
-    position: int
-    reason: str
-    at: float
-    sent: float | None
-    key: bytes | None
-    value: bytes
-    size: int
-
-    @property
-    def message(self) -> Message:
-        """The message, as its source gave it."""
-        position = self.position
-        return Message(self.partition, position, position + 1, self.value, self.key, self.sent)
 
 
 class Quarantine:
@@ -83,10 +46,15 @@ class Quarantine:
     ----------
     folder : Path or None
         Folder of the store; None for memory. The file is created with the first message.
+    seal : Seal or None
+        Seal of the messages. A file that is not sealed is replaced by a sealed one when it is
+        opened, and overwritten, unless the seal is that of a reader.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, seal: Seal | None = None) -> None:
         self._path = None if folder is None else folder / QUARANTINE
+        self._seal = seal if folder is not None else None
+        self._rows: Rows = PlainRows()
         self._lock = Lock()
         self._db: apsw.Connection | None = None
 
@@ -100,8 +68,9 @@ class Quarantine:
         StorageFailed
             The disk rejects the write.
         """
-        rows = [
-            (
+        messages = [
+            Quarantined(
+                0,
                 source,
                 one.partition,
                 one.position,
@@ -115,20 +84,13 @@ class Quarantine:
             for one, reason in failed
         ]
         with self._open() as db:
-            totals: Any = db.execute(
-                "SELECT count(*), coalesce(sum(length(value)), 0) FROM message"
-            ).fetchall()
-            count, size = totals[0]
-            if count + len(rows) > MAX_MESSAGES or size > MAX_BYTES:
+            count, size = self._rows.size(db)
+            if count + len(messages) > MAX_MESSAGES or size > MAX_BYTES:
                 raise SourceFailed(
                     f"the quarantine has {count:,} messages ({size:,} bytes), which is its limit; "
                     "look at them (nearline quarantine list), then replay or drop them"
                 )
-            db.executemany(
-                "INSERT OR IGNORE INTO message (source, partition, position, reason, at, sent, "
-                "key, value, size) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                rows,
-            )
+            self._rows.add(db, messages)
 
     def messages(
         self, source: str | None = None, *, after: int = 0, limit: int = 100
@@ -136,50 +98,47 @@ class Quarantine:
         """Return messages in the order of their IDs, from the first ID above `after` on."""
         if not self.exists:
             return []
-        where, bindings = ("source = ? AND ", [source]) if source is not None else ("", [])
-        query = f"SELECT {_COLUMNS} FROM message WHERE {where}id > ? ORDER BY id LIMIT ?"  # noqa: S608
         with self._open() as db:
-            return [Quarantined(*row) for row in db.execute(query, (*bindings, after, limit))]
+            return self._rows.select(db, source, after, limit)
 
     def counts(self) -> list[tuple[str, str, int]]:
         """Return (source, reason, number of messages), the most frequent first."""
         if not self.exists:
             return []
-        query = (
-            "SELECT source, reason, count(*) FROM message GROUP BY source, reason "
-            "ORDER BY count(*) DESC, source, reason LIMIT 100"
-        )
         with self._open() as db:
-            return [(str(source), str(why), int(n)) for source, why, n in db.execute(query)]
+            return self._rows.counts(db)
 
     def remove(self, ids: Iterable[int]) -> None:
-        """Remove messages."""
+        """Remove messages; copies of a sealed file forget them, too."""
         with self._open() as db:
-            db.executemany("DELETE FROM message WHERE id = ?", [(one,) for one in ids])
+            self._rows.remove(db, ids)
 
     def drop(self, source: str | None = None) -> int:
         """Remove all messages, or those of one source, and return their number."""
         if not self.exists:
             return 0
         with self._open() as db:
-            if source is None:
-                db.execute("DELETE FROM message")
-            else:
-                db.execute("DELETE FROM message WHERE source = ?", (source,))
-            return int(db.changes())
+            return self._rows.drop(db, source)
 
     def forget(self, user_id: str) -> None:
         """Remove all messages in which the ID of a user occurs, and those that were cut off."""
         if not self.exists:
             return
         with self._open() as db:
-            rows: Any = db.execute("SELECT id, reason, key, value, size FROM message").fetchall()
             gone = [
-                (id_,)
-                for id_, reason, key, value, size in rows
-                if len(value) < size or _contains(user_id, reason.encode(), key or b"", value)
+                one.id
+                for one in self._rows.select(db, None, 0, -1)
+                if len(one.value) < one.size
+                or _contains(user_id, one.reason.encode(), one.key or b"", one.value)
             ]
-            db.executemany("DELETE FROM message WHERE id = ?", gone)
+            self._rows.remove(db, gone)
+
+    def seal(self) -> None:
+        """Replace a plain file by a sealed one, if there is a seal, and release the file."""
+        if self.exists:
+            with self._open():
+                pass
+        self.close()
 
     def after_forgetting(self, user_id: str, erased: Future[int]) -> Future[int]:
         """Return a future that resolves like `erased`, once `forget` has returned too."""
@@ -209,13 +168,34 @@ class Quarantine:
                 self._db.close()
                 self._db = None
 
+    def _connect(self) -> apsw.Connection:
+        """Open the file; replace a plain file of a sealed store by a sealed one."""
+        path, seal = self._path, self._seal
+        db = _connect(path)
+        plain = _has(db, "message")
+        if seal is None or path is None or (plain and seal.read_only):
+            self._rows = PlainRows()
+            db.execute(PLAIN)
+            return db
+        replaced = path.with_name(_REPLACED)
+        if plain:
+            replaced.unlink(missing_ok=True)
+            with closing(db):
+                _seal_file(db, path, seal)
+            db = _connect(path)
+        overwrite(replaced)
+        self._rows = SealedRows(seal)
+        if not seal.read_only:
+            db.execute(SEALED)
+        return db
+
     @contextmanager
     def _open(self) -> Iterator[apsw.Connection]:
         """Return a context that is one transaction."""
         with self._lock:
             try:
                 if self._db is None:
-                    self._db = _connect(self._path)
+                    self._db = self._connect()
                 with self._db:
                     yield self._db
             except apsw.Error as error:
@@ -230,8 +210,29 @@ def _connect(path: Path | None) -> apsw.Connection:
     db.set_busy_timeout(10_000)
     db.pragma("synchronous", "full")
     db.pragma("secure_delete", "on")
-    db.execute(_SCHEMA)
     return db
+
+
+def _seal_file(db: apsw.Connection, path: Path, seal: Seal) -> None:
+    """Write a sealed file beside a plain one, and replace it, so that a kill loses nothing."""
+    partial = path.with_name(_PARTIAL)
+    for name in (partial, partial.with_name(f"{_PARTIAL}-journal")):
+        name.unlink(missing_ok=True)
+    plain, sealed = PlainRows(), SealedRows(seal)
+    with closing(_connect(partial)) as new, new:
+        new.execute(SEALED)
+        after = 0
+        while messages := plain.select(db, None, after, _BLOCK):
+            after = messages[-1].id
+            sealed.add(new, messages)
+    os.link(path, path.with_name(_REPLACED))
+    partial.replace(path)
+    sync_folder(path.parent)  # before the plain file is overwritten
+
+
+def _has(db: apsw.Connection, table: str) -> bool:
+    query = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?"
+    return bool(db.execute(query, (table,)).get)
 
 
 def _contains(user_id: str, *parts: bytes) -> bool:

@@ -11,8 +11,9 @@ _KEPT = 20
 _EXAMPLE = "example"
 
 
-def keep_summary(folder: Path, summary: dict[str, Any]) -> None:
-    """Add the summary of an import; only the last twenty are kept."""
+def keep_summary(folder: Path, summary: dict[str, Any], *, examples: bool = True) -> None:
+    """Add the summary of an import, with or without examples; only the last twenty are kept."""
+    summary = summary if examples else _without_examples(summary)
     _write(folder / IMPORTS, [*kept_summaries(folder), summary][-_KEPT:])
 
 

@@ -241,7 +241,9 @@ def import_tables(
 
 def _keep_summary(current: ActiveDeployment, now: float, report: CleaningReport | None) -> None:
     if current.path is not None and report is not None:
-        ingest.keep_summary(current.path, {"time": now, "interactions": report.as_dict()})
+        summary = {"time": now, "interactions": report.as_dict()}
+        plain = current.deployment.log.seal is None
+        ingest.keep_summary(current.path, summary, examples=plain)
 
 
 @contextmanager

@@ -22,11 +22,12 @@ from nearline.sealing.keys import (
     SealingKeys,
     Unlocked,
     create_keys,
+    new_cipher,
     rotate,
     unlock,
 )
 from nearline.sealing.master import DEFAULT_SOURCE, master_key
-from nearline.sealing.seal import Seal
+from nearline.sealing.seal import TOMBSTONE, VECTORS_SECRET, Seal, secret_of
 
 __all__ = [
     "CATALOGUE",
@@ -34,6 +35,8 @@ __all__ = [
     "FILES",
     "KEYS",
     "SOURCE_VARIABLE",
+    "TOMBSTONE",
+    "VECTORS_SECRET",
     "Seal",
     "SealingKeys",
     "Unlocked",
@@ -42,10 +45,12 @@ __all__ = [
     "find",
     "make_keys",
     "master_key",
+    "new_cipher",
     "open_keys",
     "register",
     "registered",
     "rotate",
+    "secret_of",
     "unlock",
     "unlocked_beside",
 ]

@@ -196,6 +196,11 @@ class SealingKeys:
         self._ciphers[key_id] = cipher
         return cipher
 
+    def alone(self, count: int) -> list[Held]:
+        """Return new keys without an owner, each for one piece of data; see `overwrite`."""
+        with self._lock:
+            return [self._take() for _ in range(count)]
+
     def retire(self, owner: str) -> list[int]:
         """Use another key for later records of an owner; return the IDs of all earlier ones."""
         digest = self._digest(owner)
@@ -206,8 +211,12 @@ class SealingKeys:
             return [cast("int", row[0]) for row in self._db.execute(query, (digest,))]
 
     def destroy(self, owner: str, ids: Sequence[int]) -> None:
-        """Overwrite keys, durably, also in the write-ahead file."""
+        """Overwrite keys of an owner, durably, also in the write-ahead file."""
         digest = self._digest(owner)
+        self.overwrite(ids, [(digest, key_id) for key_id in ids])
+
+    def overwrite(self, ids: Sequence[int], owned: Sequence[tuple[bytes, int]] = ()) -> None:
+        """Overwrite keys, durably, also in the write-ahead file; `owned` are their owners."""
         with self._lock:
             for key_id in ids:
                 self._ciphers.pop(key_id, None)
@@ -217,16 +226,14 @@ class SealingKeys:
             try:
                 rows = [(_DESTROYED, key_id) for key_id in ids]
                 self._execute("UPDATE keys SET wrapped = ? WHERE id = ?", rows)
-                self._execute(
-                    "DELETE FROM owners WHERE owner = ? AND id = ?", [(digest, at) for at in ids]
-                )
+                self._execute("DELETE FROM owners WHERE owner = ? AND id = ?", owned)
                 busy = self._explained(
                     lambda: self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]
                 )
             finally:
                 self._db.pragma("synchronous", "normal")
         if busy:
-            raise StorageFailed(f"a reader held {self._path} for too long; erase the user again")
+            raise StorageFailed(f"a reader held {self._path} for too long; erase again")
 
     def close(self) -> None:
         """Release the file; idempotent."""

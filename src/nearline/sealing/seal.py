@@ -26,6 +26,9 @@ TOMBSTONE = b"\0"
 FILE_MAGIC = b"nearline sealed file 1\n"
 _CHUNK = 1 << 24
 _LENGTH_BYTES = 8
+DIGEST_BYTES = 16
+# Purposes of `secret_of`.
+DIGESTS_SECRET, VECTORS_SECRET = b"digests", b"text vectors"
 
 
 class Seal:
@@ -39,7 +42,7 @@ class Seal:
     """
 
     def __init__(self, unlocked: Unlocked, *, read_only: bool = False) -> None:
-        self.unlocked = unlocked
+        self.unlocked, self.read_only = unlocked, read_only
         self.keys = SealingKeys(unlocked, read_only=read_only)
 
     def payloads(self, owners: Sequence[str | None], payloads: Iterable[bytes]) -> list[bytes]:
@@ -50,6 +53,24 @@ class Seal:
             _sealed(key, nonces[NONCE_BYTES * at : NONCE_BYTES * (at + 1)], payload)
             for at, (key, payload) in enumerate(zip(keys, payloads, strict=True))
         ]
+
+    def alone(self, pieces: Sequence[Sequence[bytes]]) -> list[list[bytes]]:
+        """Return pieces of data, each with its parts sealed by a key of the piece alone."""
+        keys = self.keys.alone(len(pieces))
+        return [
+            [_sealed(key, os.urandom(NONCE_BYTES), part) for part in parts]
+            for key, parts in zip(keys, pieces, strict=True)
+        ]
+
+    def destroy(self, payloads: Iterable[bytes]) -> None:
+        """Destroy the keys of payloads that `alone` sealed, also for copies of the payloads."""
+        self.keys.overwrite(sorted({key_of(payload) for payload in payloads}))
+
+    def digest(self, *texts: str) -> bytes:
+        """Return a keyed hash, by which texts are found without being readable."""
+        text = "\0".join(texts).encode()
+        key = secret_of(self.unlocked, DIGESTS_SECRET)
+        return blake2b(text, key=key, digest_size=DIGEST_BYTES).digest()
 
     def opened(self, payload: bytes) -> bytes:
         """Return the content of a payload; a tombstone if its key was destroyed.
@@ -113,6 +134,11 @@ def number_of(unlocked: Unlocked) -> int:
     """Return the number by which a log names its keys, a positive 62-bit integer."""
     digest = blake2b(b"number", key=unlocked.root, digest_size=8).digest()
     return (int.from_bytes(digest) >> 2) or 1
+
+
+def secret_of(unlocked: Unlocked, purpose: bytes) -> bytes:
+    """Return 32 secret bytes for a purpose, derived from the root key."""
+    return blake2b(purpose, key=unlocked.root, digest_size=32).digest()
 
 
 def key_of(payload: bytes) -> int:
