@@ -29,6 +29,7 @@ PROTECTED = st.builds(
     StateConfig,
     history_length=st.just(6),
     max_weight_per_user=st.sampled_from([None, 1.0, 3.0, 7.0]),
+    max_events_per_item=st.sampled_from([None, 1, 2]),
     min_age=st.sampled_from([0.0, 1.0, 3.0]),
 )
 
@@ -127,6 +128,21 @@ def test_one_user_moves_at_most_the_weight_in_any_count() -> None:
         assert popular(rec).keys() == {"a", "b"}
 
 
+def test_a_user_who_repeats_an_item_counts_once() -> None:
+    state = StateConfig(max_events_per_item=1)
+    with nl.Recommender(config=Config(state=state)) as rec:
+        days_of(rec, "fake", "xaxbxc", 0, 0.1, 0.2, 0.3, 0.4, 0.5)
+        assert popular(rec) == {"a": 1, "b": 1, "c": 1, "x": 1}
+        # Positions stay those of the history: x and c are five events apart.
+        days_of(rec, "once", "xabc", 0, 0.1, 0.2, 0.3)
+        assert popular(rec) == {"a": 2, "b": 2, "c": 2, "x": 2}
+        assert len(rec.user("fake").history) == 6
+        assert counted(inspect(rec).model) == expected(rec)
+        rec.forget("fake").result()
+        assert popular(rec) == {"a": 1, "b": 1, "c": 1, "x": 1}
+        assert counted(inspect(rec).model) == expected(rec)
+
+
 def test_counts_of_a_snapshot_with_other_limits_are_computed_again(tmp_path: Path) -> None:
     folder = tmp_path / "shop"
     with nl.Recommender(folder) as rec:
@@ -134,6 +150,13 @@ def test_counts_of_a_snapshot_with_other_limits_are_computed_again(tmp_path: Pat
         days_of(rec, "bob", "xcd", 0, 2, 2.1)
         rec.fit()
         assert similar(rec, "a") == {"b"}
+    once = Config(state=StateConfig(max_events_per_item=1))
+    with nl.Recommender(folder) as rec:
+        days_of(rec, "cyd", "aaab", 0, 0.1, 0.2, 0.3)
+    with nl.Recommender(folder, config=once) as rec:
+        assert counted(inspect(rec).model) == expected(rec)
+        assert popular(rec)["a"] == 2
+        rec.forget("cyd").result()
     protected = Config(state=StateConfig(min_age=DAY))
     with nl.Recommender(folder, config=protected) as rec:
         assert counted(inspect(rec).model) == expected(rec)
@@ -167,6 +190,8 @@ def test_events_since_a_snapshot_count_after_a_restart_as_they_did_before(tmp_pa
         ("max_weight_per_user", 0.0),
         ("max_weight_per_user", float("nan")),
         ("max_weight_per_user", 1e12),
+        ("max_events_per_item", 0),
+        ("max_events_per_item", 6),
         ("min_age", -1.0),
         ("min_age", float("inf")),
     ],

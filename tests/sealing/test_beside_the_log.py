@@ -22,6 +22,7 @@ from nearline.encoders import VectorCache
 from nearline.errors import SourceFailed
 from nearline.ingest import quarantine as quarantine_module
 from nearline.ingest.quarantine import Quarantine
+from nearline.ingest.quarantine_rows import KEPT_BYTES
 from nearline.schema.sources import Message
 from nearline.sealing import finding
 from nearline.sealing.keys import SealingKeys
@@ -91,7 +92,7 @@ def test_copies_of_the_quarantine_forget_erased_users(tmp_path: Path) -> None:
     with nl.Recommender(store, config=SEALED, clock=clock) as rec:
         rec.observe("gone-person", "tea")
         fill(rec.quarantine)
-        (cut,) = [("kept-person", b"x" * (quarantine_module.KEPT_BYTES + 1))]
+        (cut,) = [("kept-person", b"x" * (KEPT_BYTES + 1))]
         rec.quarantine.add("long", [(Message("p", 9, 10, cut[1], None, None), "too long")], 4.0)
     shutil.copytree(store, copy)
     with nl.Recommender(store, clock=clock) as rec:

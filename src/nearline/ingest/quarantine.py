@@ -16,13 +16,15 @@ from nearline.ingest.quarantine_rows import (
     KEPT_BYTES,
     PLAIN,
     SEALED,
-    PlainRows,
+    MessageTable,
+    PlainMessages,
     Quarantined,
-    Rows,
-    SealedRows,
+    SealedMessages,
 )
 from nearline.schema.sources import Message
 from nearline.sealing import Seal
+
+__all__ = ["QUARANTINE", "Quarantine", "Quarantined"]
 
 QUARANTINE = "quarantine.db"
 # The sealed file while it is written, and the plain one until it is overwritten.
@@ -54,7 +56,7 @@ class Quarantine:
     def __init__(self, folder: Path | None, seal: Seal | None = None) -> None:
         self._path = None if folder is None else folder / QUARANTINE
         self._seal = seal if folder is not None else None
-        self._rows: Rows = PlainRows()
+        self._rows: MessageTable = PlainMessages()
         self._lock = Lock()
         self._db: apsw.Connection | None = None
 
@@ -174,7 +176,7 @@ class Quarantine:
         db = _connect(path)
         plain = _has(db, "message")
         if seal is None or path is None or (plain and seal.read_only):
-            self._rows = PlainRows()
+            self._rows = PlainMessages()
             db.execute(PLAIN)
             return db
         replaced = path.with_name(_REPLACED)
@@ -184,7 +186,7 @@ class Quarantine:
                 _seal_file(db, path, seal)
             db = _connect(path)
         overwrite(replaced)
-        self._rows = SealedRows(seal)
+        self._rows = SealedMessages(seal)
         if not seal.read_only:
             db.execute(SEALED)
         return db
@@ -218,7 +220,7 @@ def _seal_file(db: apsw.Connection, path: Path, seal: Seal) -> None:
     partial = path.with_name(_PARTIAL)
     for name in (partial, partial.with_name(f"{_PARTIAL}-journal")):
         name.unlink(missing_ok=True)
-    plain, sealed = PlainRows(), SealedRows(seal)
+    plain, sealed = PlainMessages(), SealedMessages(seal)
     with closing(_connect(partial)) as new, new:
         new.execute(SEALED)
         after = 0

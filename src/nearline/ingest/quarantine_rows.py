@@ -73,7 +73,7 @@ class Quarantined(NamedTuple):
         return Message(self.partition, position, position + 1, self.value, self.key, self.sent)
 
 
-class Rows(Protocol):
+class MessageTable(Protocol):
     """Table of the messages of a quarantine. The caller has begun a transaction."""
 
     def size(self, db: apsw.Connection) -> tuple[int, int]:
@@ -97,7 +97,7 @@ class Rows(Protocol):
         """Remove all messages, or those of one source, and return their number."""
 
 
-class PlainRows:
+class PlainMessages:
     """Messages in clear text."""
 
     def size(self, db: apsw.Connection) -> tuple[int, int]:
@@ -143,7 +143,7 @@ class PlainRows:
         return int(db.changes())
 
 
-class SealedRows:
+class SealedMessages:
     """Messages that are sealed, each with a key of its own.
 
     The key is destroyed before a message is removed, so copies of the file forget it too. A message

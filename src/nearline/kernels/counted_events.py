@@ -1,13 +1,13 @@
 """The rule by which events count, so that no user can dominate the counts of all others.
 
 An event *counts* if it is among the first `CountedLimits.events` events of its user, and among the
-first `CountedLimits.repeats` events of this user with the same item, in order of arrival. Two more
-limits protect against made-up users, and are off by default. With `CountedLimits.age`, an event
-counts only if it is at least so much later than the earliest one that arrived before it from the
-same user. With `CountedLimits.weight`, it counts only if the absolute weights of the user's events
-that count have at most this sum. Counts of pairs, popular and trending items and contexts include
-only events that count. The others are part of their user's history, which the user's own list is
-based on.
+first `CountedLimits.repeats` events of this user with the same item, in order of arrival. A smaller
+`repeats` and two more limits, which are off by default, protect against made-up users. With
+`CountedLimits.age`, an event counts only if it is at least so much later than the earliest one that
+arrived before it from the same user. With `CountedLimits.weight`, it counts only if the absolute
+weights of the user's events that count have at most this sum. Counts of pairs, popular and trending
+items and contexts include only events that count. The others are part of their user's history,
+which the user's own list is based on.
 
 Whether an event counts depends only on earlier arrivals of its user. It therefore never changes
 when further events arrive, and the counts after an erasure are equal to those of a log without the
@@ -57,11 +57,18 @@ class CountedLimits(NamedTuple):
 
     @property
     def protective(self) -> str:
-        """The limits that are off by default, as text; "" if they are off."""
-        off = CountedLimits()
-        if (self.weight, self.age) == (off.weight, off.age):
-            return ""
-        return f"weight {self.weight!r}, age {self.age!r}"
+        """The limits that differ from the default, as text; "" if none does."""
+        parts = []
+        if self.bounded:
+            parts.append(f"weight {self.weight!r}, age {self.age!r}")
+        if self.repeats != LIMITS.repeats:
+            parts.append(f"repeats {self.repeats}")
+        return ", ".join(parts)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether weight or age is limited."""
+        return self.weight < math.inf or self.age > 0
 
 
 LIMITS = CountedLimits()
@@ -94,7 +101,7 @@ def counted_events(
     limits = limits or LIMITS
     counted = np.ones(len(users), dtype=np.bool_)
     sizes = np.bincount(users) if len(users) else np.zeros(1, dtype=np.int64)
-    if limits.protective:
+    if limits.bounded:
         order = np.argsort(users, kind="stable")
         ends = np.cumsum(sizes)
         columns = items[order].astype(np.int64), weights[order].astype(np.float32)

@@ -15,6 +15,7 @@ MAX_WEIGHT = 1e6
 MIN_HALF_LIFE = 1.0
 MAX_TOTAL = 1e9
 MAX_AGE = 3_650 * DAY
+MAX_EVENTS_PER_ITEM = counted_events.LIMITS.repeats
 
 
 class StateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,6 +38,9 @@ class StateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     max_weight_per_user : float or None
         Maximum sum of the absolute weights of the events of a user that others learn from, in order
         of arrival; None for no limit besides `CountedLimits`.
+    max_events_per_item : int or None
+        Maximum number of events of a user with the same item that others learn from, from 1 to 5,
+        in order of arrival; None for 5.
     min_age : float
         Seconds after the first event of a user from which on others learn from the user's events.
         Earlier ones are part of the user's history only.
@@ -47,6 +51,7 @@ class StateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     default_event_weight: float = 1.0
     trending_half_life: float = 7 * DAY
     max_weight_per_user: float | None = None
+    max_events_per_item: int | None = None
     min_age: float = 0.0
 
     def __post_init__(self) -> None:
@@ -74,6 +79,12 @@ class StateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
                 f"max_weight_per_user is {most}; it must be above 0, up to {MAX_TOTAL:.0e}",
                 field="max_weight_per_user",
             )
+        repeats = self.max_events_per_item
+        if repeats is not None and not 1 <= repeats <= MAX_EVENTS_PER_ITEM:
+            raise InvalidInput(
+                f"max_events_per_item is {repeats}; it must be 1 to {MAX_EVENTS_PER_ITEM}",
+                field="max_events_per_item",
+            )
         if not 0 <= self.min_age <= MAX_AGE:
             raise InvalidInput(
                 f"min_age is {self.min_age}; it must be 0 to {MAX_AGE:.0f} seconds",
@@ -84,7 +95,9 @@ class StateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     def limits(self) -> counted_events.CountedLimits:
         """Which events count."""
         most = math.inf if self.max_weight_per_user is None else float(self.max_weight_per_user)
-        return counted_events.LIMITS._replace(weight=most, age=float(self.min_age))
+        found = counted_events.LIMITS._replace(weight=most, age=float(self.min_age))
+        repeats = self.max_events_per_item
+        return found if repeats is None else found._replace(repeats=repeats)
 
     def weight(self, event: str) -> float:
         """Return the weight of an event of kind `event`, however its name is written."""
