@@ -170,8 +170,11 @@ def apply_changes(
         total = table[slot, UNITS] + (counts.units[counted] if counted >= 0 else 0)
         amount = np.float32(max(total, 0) * UNIT)
         place = table[slot, PLACE]
+        # Of the pairs outside of the fixed edges, those whose count differs from the fixed one are
+        # edges. A pair that only an erased user changed thus is none, as if nobody had changed it.
+        outside = amount if table[slot, UNITS] != 0 else np.float32(0.0)
         if place > UNKNOWN:
-            edges.added_values[place - 1] = amount
+            edges.added_values[place - 1] = outside
             continue
         if counted >= 0:
             # Edges are the strongest pairs of a row. If all pairs are edges, positions are equal.
@@ -184,7 +187,7 @@ def apply_changes(
                 edges.values[fixed] = amount
                 table[slot, PLACE] = FIXED
                 continue
-        if amount > 0.0:
+        if outside > 0.0:
             edges.added_items[n_added] = target
             edges.added_values[n_added] = amount
             edges.following[n_added] = edges.heads[relation, source]
