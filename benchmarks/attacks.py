@@ -9,12 +9,14 @@ lacks the person. The same people are scored by a model with them, by one withou
 that has forgotten them. An AUC of 0.5 means that the attacker can only guess.
 
 *Shilling*: 1, 3 and 5 % fake users, each with the same target film and 30 others: at random,
-popular ones (*bandwagon*), or popular ones with the target after each of the first five
-(*adjacent*). Their events arrive live after all others, within minutes (*burst*), or all but the
-first one a day later (*patient*). Hit rate: the share of real users in whose list the target is,
-without fake users and with them, with the default settings and with protective ones. Real users
-have their real times, and their last film is held out: the accuracy of both settings is the share
-of users whose list has it.
+popular ones (*bandwagon*), popular ones with the target after each of the first five (*adjacent*),
+a popular one, then the five most popular ones with the target after each, then popular ones
+(*focused*), or the 30 most popular ones in this order and then the target (*closing*). Their events
+arrive live after all others, all but the first one a day later; with `min_age`, also within minutes
+(*burst*). Hit rate: the share of real users in whose list the target is, without fake users and
+with them, with the default settings, with protective ones, with these and a small `gap_power`, and
+with `min_age`. Real users have their real times, and their last film is held out: the accuracy of
+the settings is the share of users whose list has it.
 
 *Detection*: precision and recall of `nearline.trust.profiles` for the same fake users, with targets
 and seeds that were not used while it was written, and what it reports without fake users.
@@ -44,14 +46,24 @@ Rows = dict[str, list[str]]
 
 K, FILLERS, TARGETS, SHARES = 10, 30, 4, (0.01, 0.03, 0.05)
 PEOPLE, DAY = 200, 86_400.0
-KINDS, REPEATS = ("random", "bandwagon", "adjacent"), 5
+KINDS, REPEATS = ("random", "bandwagon", "adjacent", "focused", "closing"), 5
 # Seconds between the first event of a fake user and the others.
-PACES = (("burst", 0.0), ("patient", DAY))
-PROTECTIVE = StateConfig(min_age=600.0, max_weight_per_user=100.0)
+BURST, PATIENT = ("burst", 0.0), ("patient", DAY)
+PROTECTIVE = StateConfig(max_events_per_item=1, max_weight_per_user=100.0)
+WAITING = StateConfig(min_age=600.0, max_weight_per_user=100.0)
 DETECTION_SEEDS = range(100, 110)
 ATTACKS = count()
 # No search for settings, which would hide the effect of the data.
-CONFIG = Config(settings={"search": {"evaluations": 0}})
+NO_SEARCH: dict[str, Any] = {"search": {"evaluations": 0}}
+CONFIG = Config(settings=NO_SEARCH)
+FLAT = Config(settings=NO_SEARCH | {"transitions": {"gap_power": 0.3}})
+# Settings by name, with the shares of fake users and their paces.
+SETTINGS = (
+    ("default", CONFIG, SHARES, (PATIENT,)),
+    ("protective", replace(CONFIG, state=PROTECTIVE), SHARES, (PATIENT,)),
+    ("protective, gap_power 0.3", replace(FLAT, state=PROTECTIVE), SHARES[-1:], (PATIENT,)),
+    ("min_age", replace(CONFIG, state=WAITING), SHARES[-1:], (BURST, PATIENT)),
+)
 
 
 def histories() -> Rows:
@@ -129,10 +141,11 @@ def timed(rows: Rows) -> list[nl.Event]:
 
 
 def fakes(rows: Rows, target: str, share: float, kind: str, rng: np.random.Generator) -> Rows:
-    """Return fake users with a target and fillers: random films, or popular ones."""
+    """Return fake users with a target and other films, in the order of their events."""
     items, counts = np.unique(np.concatenate(list(rows.values())), return_counts=True)
     even = np.full(len(items), 1 / len(items))
     chances = even if kind == "random" else counts / counts.sum()
+    leading = [one for one in items[np.argsort(-counts, kind="stable")].tolist() if one != target]
     made: Rows = {}
     for number in range(round(share * len(rows))):
         chosen: NDArray[Any] = rng.choice(items, FILLERS, replace=False, p=chances)
@@ -140,6 +153,11 @@ def fakes(rows: Rows, target: str, share: float, kind: str, rng: np.random.Gener
         if kind == "adjacent":
             pairs = [(one, target) for one in fillers[:REPEATS]]
             mixed = [item for pair in pairs for item in pair] + fillers[REPEATS:]
+        elif kind == "focused":
+            pairs = [(one, target) for one in leading[:REPEATS]]
+            mixed = [fillers[0], *(item for pair in pairs for item in pair), *fillers[1:]]
+        elif kind == "closing":
+            mixed = [*leading[:FILLERS], target]
         else:
             mixed = rng.permutation([*fillers, target]).tolist()
         made[f"fake{number}"] = mixed
@@ -192,16 +210,16 @@ def shilling(rows: Rows) -> list[dict[str, Any]]:
     items, counts = np.unique(np.concatenate(list(rows.values())), return_counts=True)
     some = items[(counts >= 60) & (counts <= 120)]
     targets = np.random.default_rng(0).permutation(some)[:TARGETS].tolist()
-    for name, state in (("default", StateConfig()), ("protective", PROTECTIVE)):
-        columns = {
-            "user_id": [event.user_id for event in events],
-            "item_id": [event.item_id for event in events],
-            "timestamp": [event.timestamp for event in events],
-        }
-        with nl.Recommender(config=replace(CONFIG, state=state)).fit(pa.table(columns)) as rec:
+    columns = {
+        "user_id": [event.user_id for event in events],
+        "item_id": [event.item_id for event in events],
+        "timestamp": [event.timestamp for event in events],
+    }
+    for name, config, shares, paces in SETTINGS:
+        with nl.Recommender(config=config).fit(pa.table(columns)) as rec:
             hits = accuracy(rec, rows)
             before = float(np.mean([hit_rate(rec, users, target) for target in targets]))
-            for kind, share, (pace, wait) in product(KINDS, SHARES, PACES):
+            for kind, share, (pace, wait) in product(KINDS, shares, paces):
                 rng = np.random.default_rng(1)
                 after = [
                     attacked(rec, users, target, fakes(rows, target, share, kind, rng), began, wait)
@@ -287,7 +305,10 @@ def main() -> None:
     figures = [row for part in parts for row in MEASURES[part](rows)]
     if given.write:
         settings = {"k": K, "fillers": FILLERS, "targets": TARGETS, "seeds": len(DETECTION_SEEDS)}
-        protective = {"min_age": PROTECTIVE.min_age, "weight": PROTECTIVE.max_weight_per_user}
+        protective = {
+            "events_per_item": PROTECTIVE.max_events_per_item,
+            "weight": PROTECTIVE.max_weight_per_user,
+        }
         write("attacks", settings | {"protective": protective}, kept(parts) + figures)
 
 

@@ -15,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from benchmarks import machine
@@ -26,6 +28,7 @@ from nearline.trust.keys import KeyStore
 
 CHECK_LIMIT, READ_LIMIT = 5.0, 0.95
 ROUNDS, PIPELINED = 21, 50
+STOP_SECONDS = 30
 HEAD, END = b"HTTP/1.1 200", b"\r\n\r\n"
 PATH = "/v1/users/u1/recommendations"
 
@@ -42,17 +45,33 @@ def check_microseconds(folder: Path, key: bytes, calls: int = 20_000) -> float:
     return 1e6 * statistics.median(times)
 
 
-def start(store: Path, port: int, *options: str) -> "subprocess.Popen[bytes]":
-    """Start a server and wait until it is ready."""
+@contextmanager
+def server(store: Path, port: int, *options: str) -> Iterator[None]:
+    """Run a server that is ready while the context lasts, and stop it at its end."""
     command = [sys.executable, "-m", "nearline.cli", "serve", "--store", str(store)]
     sink = subprocess.DEVNULL
     process = subprocess.Popen([*command, "--port", str(port), *options], stdout=sink, stderr=sink)
-    while True:
-        try:
-            if ask(port, "/readyz")[0] == 200:
-                return process
-        except OSError:
+    try:
+        while not ready(port):
+            if process.poll() is not None:
+                raise RuntimeError(f"the server ended with status {process.returncode}")
             time.sleep(0.05)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def ready(port: int) -> bool:
+    """Return whether a server answers that it is ready."""
+    try:
+        return ask(port, "/readyz")[0] == 200
+    except OSError:
+        return False
 
 
 def seconds(connection: socket.socket, request: bytes, body: int, n: int) -> float:
@@ -87,12 +106,14 @@ def rates(folder: Path, requests: int) -> tuple[float, float]:
     key = KeyStore(folder / "keyed").create(["read"], now=time.time()).key
     ports = {"plain": free_port(), "keyed": free_port()}
     options = {"plain": (), "keyed": ("--audit", "--key-rate", "1000000")}
-    servers = [start(folder / name, ports[name], *options[name]) for name in ports]
-    try:
+    with ExitStack() as stack:
+        for name, port in ports.items():
+            stack.enter_context(server(folder / name, port, *options[name]))
         found: dict[str, list[float]] = {"plain": [], "keyed": []}
         asked = {"plain": request_of(None), "keyed": request_of(key)}
         links = {
-            name: socket.create_connection(("127.0.0.1", port)) for name, port in ports.items()
+            name: stack.enter_context(closing(socket.create_connection(("127.0.0.1", port))))
+            for name, port in ports.items()
         }
         sizes = {name: warm(links[name], asked[name]) for name in ports}
         for _ in range(ROUNDS):
@@ -100,10 +121,6 @@ def rates(folder: Path, requests: int) -> tuple[float, float]:
                 n = requests // ROUNDS // PIPELINED * PIPELINED
                 found[name].append(n / seconds(links[name], asked[name], sizes[name], n))
         return statistics.median(found["plain"]), statistics.median(found["keyed"])
-    finally:
-        for server in servers:
-            server.terminate()
-            server.wait()
 
 
 def fill(folder: Path) -> None:
@@ -120,6 +137,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=42_000)
     parser.add_argument("--write", action="store_true", help="write the result to a file")
     options = parser.parse_args()
+    machine.end_on_signals()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for part in ("plain", "keyed"):

@@ -3,7 +3,9 @@
 import json
 import os
 import platform
+import signal
 import statistics
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,12 @@ def describe() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
     }
+
+
+def end_on_signals() -> None:
+    """Let SIGTERM and SIGHUP end the process like an exception, so that servers are stopped."""
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, lambda number, _: sys.exit(128 + number))
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

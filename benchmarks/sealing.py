@@ -1,6 +1,6 @@
 """Cost of sealing: events per second of a sealed log, as a share of those of a plain one.
 
-    python -m benchmarks.sealing --repeats 5
+    python -m benchmarks.sealing --repeats 5 --write
 
 Single events and lists of 100 are appended to a plain and to a sealed log in turn, and both are
 then read from the beginning. The limit is 0.85. Answers read neither log nor keys, so their cost
@@ -47,7 +47,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--write", action="store_true", help="write results/sealing.json")
     given = parser.parse_args()
+    machine.end_on_signals()
     os.environ.setdefault(KEY_VARIABLE, "00" * 32)
     events = make_events(given.events)
     measured: dict[str, list[tuple[float, float]]] = {}
@@ -62,6 +64,8 @@ def main() -> None:
         ratio = machine.spread([mine / base for base, mine in pairs])
         rows.append({"name": name, "ratio": ratio})
         print(f"{name:14} sealed / plain {ratio}")
+    if given.write:
+        machine.write("sealing", {"events": given.events, "repeats": given.repeats}, rows)
 
 
 if __name__ == "__main__":
