@@ -29,14 +29,9 @@ SHOP = pa.table(
 
 
 def answers(rec: nl.Recommender) -> list[Any]:
-    users = [f"u{number}" for number in range(8)]
-    return [
-        [(line.item_id, line.score) for line in lines]
-        for lines in (
-            *(rec.recommend(user, k=8) for user in users),
-            *(rec.similar(item, 8) for item in ITEMS),
-        )
-    ]
+    lists = [[*rec.recommend(f"u{number}", k=8)] for number in range(8)]
+    lists += [[*rec.similar(item, 8)] for item in ITEMS]
+    return [[(line.item_id, line.score) for line in lines] for lines in lists]
 
 
 def store(rec: nl.Recommender, user: str, items: str) -> None:

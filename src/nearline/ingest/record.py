@@ -39,7 +39,9 @@ def _without_examples(value: Any) -> Any:
             name: "" if name == _EXAMPLE else _without_examples(each)
             for name, each in value.items()
         }
-    return [_without_examples(each) for each in value] if isinstance(value, list) else value
+    if isinstance(value, list | tuple):
+        return [_without_examples(each) for each in value]
+    return value
 
 
 def _write(path: Path, summaries: list[dict[str, Any]]) -> None:
