@@ -33,7 +33,7 @@ def require(config: Struct, field: str, low: float, high: float, *, above: bool 
         bounds.
     """
     value: Any = getattr(config, field)
-    if not isinstance(value, Real):
+    if not _is_number(value):
         raise InvalidInput(
             f"{type(config).__name__}.{field} is {value!r:.100}; it must be a number", field=field
         )
@@ -56,7 +56,7 @@ def require_each(config: Struct, field: str, low: float, high: float, *, most: i
     """
     given: Any = getattr(config, field)
     values = list(given.values() if isinstance(given, dict) else given)
-    inside = all(isinstance(v, Real) and math.isfinite(v) and low <= v <= high for v in values)
+    inside = all(_is_number(v) and math.isfinite(v) and low <= v <= high for v in values)
     if len(values) > most or not inside:
         raise InvalidInput(
             f"{type(config).__name__}.{field} is {given!r:.200}; it may have at most {most} "
@@ -73,3 +73,7 @@ def require_one_of(config: Struct, field: str, allowed: tuple[str, ...]) -> None
             f"{type(config).__name__}.{field} is {value!r}; it must be one of {', '.join(allowed)}",
             field=field,
         )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real)
