@@ -178,6 +178,14 @@ def test_what_a_killed_process_acknowledged_stays_in_the_chain(tmp_path: Path) -
             assert verify(tmp_path).problem is None, kill
 
 
+def test_a_log_has_a_head_from_the_beginning(tmp_path: Path) -> None:
+    """A process that is killed again and again before its first checkpoint leaves one, too."""
+    AuditLog(tmp_path, lambda: 1.7e9)
+    assert (tmp_path / HEAD).is_file()
+    report = verify(tmp_path)
+    assert (report.lines, report.problem) == (0, None)
+
+
 def test_one_of_two_processes_is_killed_and_the_other_goes_on(tmp_path: Path) -> None:
     rng = random.Random(2)
     other = appending(tmp_path, "other")

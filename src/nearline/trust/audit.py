@@ -122,6 +122,8 @@ class AuditLog:
             raise StorageFailed(f"the audit log in {folder} cannot be used: {error}") from error
         with self._exclusive():
             self._catch_up()
+            if not self._lines:  # so that no kill before the first checkpoint leaves no head
+                self._write_head()
 
     @property
     def lines(self) -> int:
@@ -227,6 +229,9 @@ class AuditLog:
     def _checkpoint(self) -> None:
         signature = _signature(self._secret, self._lines, self._hash)
         self._write(AuditLine("checkpoint", lines=self._lines, signature=signature))
+        self._write_head()
+
+    def _write_head(self) -> None:
         signed = _signature(self._secret, self._lines, self._hash)
         head = _Head(self._lines, self._hash, self._size, signed)
         os.fsync(self._file)  # after a power failure, the head must not be ahead of the log
