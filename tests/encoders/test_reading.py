@@ -1,18 +1,21 @@
 """How texts are read: by hand, for any Unicode, and against a slow implementation."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from unicodedata import category, normalize
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from nearline.encoders import reading
 from nearline.encoders.reading import LANGUAGE, LANGUAGES, WORDS, LanguageReader, make_reader
 from nearline.encoders.scripts import split, without_accents
 from nearline.encoders.text_index import TextIndex
 from nearline.encoders.tfidf import TfIdf, TfIdfConfig
+from nearline.errors import Damaged
 
 # Lone surrogates, combining marks, controls of direction, joiners, emoji and all scripts.
 ANY = st.text(
@@ -225,3 +228,12 @@ def test_stop_words_do_not_make_texts_similar() -> None:
     index.fit(["The mug", "The lamp", "a mug"], 3)
     items, cosines = index.nearest(0, 3)
     assert (items.tolist(), cosines.tolist()) == ([2], [1.0])
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [np.zeros((2, 2), np.int64), np.zeros(2, np.float64), np.zeros(len(LANGUAGES) + 1, np.int64)],
+)
+def test_counts_of_a_damaged_model_are_refused(counts: NDArray[Any]) -> None:
+    with pytest.raises(Damaged, match="counts of languages"):
+        make_reader(LANGUAGE, {"languages": counts})

@@ -8,7 +8,7 @@ from tests.models.synthetic import dataset
 
 from nearline.data.dataset import Histories
 from nearline.errors import Damaged
-from nearline.models.popularity import Popularity, Trending, TrendingConfig
+from nearline.models.popularity import Popularity, PopularityConfig, Trending, TrendingConfig
 
 
 def test_counts_and_decay_by_hand() -> None:
@@ -29,3 +29,8 @@ def test_without_events_lists_are_empty() -> None:
     assert empty.recommend_from(Histories.from_rows([[], [0]]), 2).items.tolist() == [[-1, -1]] * 2
     with pytest.raises(Damaged, match="scores"):
         Popularity.restore(Popularity().config, {})
+
+
+def test_a_model_without_items_knows_no_item() -> None:
+    model = Popularity.restore(PopularityConfig(), {"scores": np.zeros(0)})
+    assert model.score(Histories.from_rows([[0]]), np.array([0, 3])).tolist() == [0, 0]

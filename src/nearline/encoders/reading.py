@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from nearline.encoders.scripts import characters, runs, split, without_accents
 from nearline.encoders.stop_words import LATIN, OTHER
+from nearline.errors import Damaged
 
 WORDS, LANGUAGE = "words", "language"
 READINGS = (WORDS, LANGUAGE)
@@ -96,10 +97,22 @@ class LanguageReader:
     ----------
     counts : int64 [n] or None
         Number of texts by language, in the order of `LANGUAGES`; from the method `arrays`.
+
+    Raises
+    ------
+    Damaged
+        The counts have another type or shape, or are for more languages.
     """
 
     def __init__(self, counts: NDArray[Any] | None = None) -> None:
-        known = [] if counts is None else counts.tolist()
+        if counts is None:
+            counts = np.zeros(0, dtype=np.int64)
+        if counts.dtype != np.int64 or counts.ndim != 1 or len(counts) > len(LANGUAGES):
+            raise Damaged(
+                f"the counts of languages are {counts.dtype} {counts.shape}, not one int64 for "
+                f"each of at most {len(LANGUAGES)} languages; fit again"
+            )
+        known = counts.tolist()
         self._counts: list[int] = known + [0] * (len(LANGUAGES) - len(known))
         self._main = self._counts.index(max(self._counts))
 

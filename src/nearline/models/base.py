@@ -188,7 +188,9 @@ class Model(ABC):
         """Return the scores of m items for one history: float32 [m], 0 for unknown items."""
         scores = self.score_many(history)[0]
         known = (items >= 0) & (items < len(scores))
-        return np.where(known, scores[np.where(known, items, 0)], np.float32(0.0))
+        found = np.zeros(len(items), dtype=np.float32)
+        found[known] = scores[items[known]]
+        return found
 
     @abstractmethod
     def score_many(self, histories: Histories) -> FloatArray:
