@@ -169,7 +169,7 @@ def counted(function):
         return function(*given, **named)
     return call
 quarantine.os.link = counted(os.link)
-quarantine.sync_folder = counted(quarantine.sync_folder)
+quarantine.sync_path = counted(quarantine.sync_path)
 quarantine.overwrite = counted(quarantine.overwrite)
 quarantine._connect = counted(quarantine._connect)
 store = Path(sys.argv[1])

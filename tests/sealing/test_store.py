@@ -176,7 +176,7 @@ def counted(function):
             os.kill(os.getpid(), 9)
         return function(*given, **named)
     return call
-for name in ("make_keys", "_write_sealed", "sync_folder", "_finish", "forget_examples"):
+for name in ("make_keys", "_write_sealed", "sync_path", "_finish", "forget_examples"):
     setattr(sealing, name, counted(getattr(sealing, name)))
 os.link, os.fsync = counted(os.link), counted(os.fsync)
 sealing.seal_store(Path(sys.argv[1]), "env:NEARLINE_MASTER_KEY")

@@ -1,7 +1,9 @@
-"""Large files that are written while other files are flushed to the same disk."""
+"""Files: durable on the disk, written in pieces, or overwritten before they are removed."""
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import BinaryIO
 
 # Bytes after which a file is flushed to disk.
@@ -30,3 +32,26 @@ def flush_to_disk(file: BinaryIO) -> None:
     """Make what was written to a file durable."""
     file.flush()
     os.fsync(file.fileno())
+
+
+def sync_path(path: Path) -> None:
+    """Make a file durable, or the names in a folder, so that a file that was renamed has its name.
+
+    What other processes or objects wrote to the file is included.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def overwrite(path: Path) -> None:
+    """Overwrite a file with zeros, durably, and remove it; do nothing if there is none."""
+    with suppress(FileNotFoundError):
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            for start in range(0, size, PIECE_BYTES):
+                file.write(bytes(min(PIECE_BYTES, size - start)))
+            flush_to_disk(file)
+        path.unlink()

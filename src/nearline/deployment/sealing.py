@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from nearline.common.overwriting import overwrite, sync_folder
+from nearline.common.files import overwrite, sync_path
 from nearline.common.progress import Progress, no_progress
 from nearline.deployment.location import LOG, log_url
 from nearline.deployment.texts import VECTORS
@@ -123,7 +123,7 @@ def _replace_log(folder: Path, source: str, progress: Progress) -> None:
     (folder / PLAIN).unlink(missing_ok=True)
     os.link(folder / LOG, folder / PLAIN)
     (folder / PARTIAL).replace(folder / LOG)
-    sync_folder(folder)
+    sync_path(folder)
 
 
 def _write_sealed(plain: Tables, path: Path, progress: Progress) -> None:

@@ -10,7 +10,7 @@ from threading import Lock, Thread
 
 import apsw
 
-from nearline.common.overwriting import overwrite, sync_folder
+from nearline.common.files import overwrite, sync_path
 from nearline.errors import SourceFailed, StorageFailed
 from nearline.ingest.quarantine_rows import (
     KEPT_BYTES,
@@ -229,7 +229,7 @@ def _seal_file(db: apsw.Connection, path: Path, seal: Seal) -> None:
             sealed.add(new, messages)
     os.link(path, path.with_name(_REPLACED))
     partial.replace(path)
-    sync_folder(path.parent)  # before the plain file is overwritten
+    sync_path(path.parent)  # before the plain file is overwritten
 
 
 def _has(db: apsw.Connection, table: str) -> bool:

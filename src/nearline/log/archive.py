@@ -4,7 +4,6 @@ The columns of events can be read by any tool; the column `payload` has each rec
 log, from which `nearline restore` makes a log again.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pyarrow as pa
 from msgspec import Struct
 from pyarrow import parquet
 
+from nearline.common.files import sync_path
 from nearline.common.progress import Progress, no_progress
 from nearline.errors import Damaged, InvalidInput
 from nearline.log.base import ForgottenRows, ReadOnlyLog
@@ -183,7 +183,7 @@ def manifest_of(folder: Path) -> ArchiveManifest:
 def _write_manifest(folder: Path, manifest: ArchiveManifest) -> None:
     partial = folder / "_manifest.partial"
     partial.write_bytes(msgspec.json.encode(manifest))
-    _sync_file(partial)
+    sync_path(partial)
     partial.replace(folder / MANIFEST)
 
 
@@ -195,7 +195,7 @@ def _write_part(log: ReadOnlyLog, path: Path, start: int, stop: int) -> None:
             rows = [_row(offset, record) for offset, record in log.read(start, end)]
             writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
             start = end
-    _sync_file(partial)
+    sync_path(partial)
     partial.replace(path)
 
 
@@ -210,11 +210,3 @@ def _row(offset: int, record: Record) -> dict[str, Any]:
     else:
         row["item_id"] = getattr(record, "item_id", None)
     return row
-
-
-def _sync_file(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

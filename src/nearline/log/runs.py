@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nearline.common.files import PIECE_BYTES
+from nearline.common.files import PIECE_BYTES, sync_path
 from nearline.kernels.key_filter import GONE, UNKNOWN, add_to_filter, filter_words
 
 MAGIC = b"nearline run 1\n\0"
@@ -161,7 +161,7 @@ def seal(run: SortedRun) -> SortedRun:
     with partial.open("rb+") as file:
         os.fsync(file.fileno())
     partial.rename(run.path)
-    sync_folder(run.path.parent)
+    sync_path(run.path.parent)
     return run
 
 
@@ -297,12 +297,3 @@ def _views(
 
 def _partial(path: Path) -> Path:
     return path.with_name(f"{path.name}.partial")
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush the entries of a folder to disk, so that a rename in it is durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

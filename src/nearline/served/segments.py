@@ -11,6 +11,7 @@ from secrets import token_hex
 
 import msgspec
 
+from nearline.common.files import sync_path
 from nearline.schema import DAY
 from nearline.sealing import Seal
 from nearline.served.rows import (
@@ -102,7 +103,7 @@ class SegmentWriter:
         path = self._folder / f"{int(now * 1000):014d}-{token_hex(4)}{SUFFIX}"
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         self._start = now
-        _sync_folder(self._folder)
+        sync_path(self._folder)
 
 
 def segments_of(folder: Path) -> list[Path]:
@@ -244,7 +245,7 @@ def erase_from(folder: Path, user_id: str, seal: Seal | None = None) -> int:
         else:
             path.unlink()
     if erased:
-        _sync_folder(folder)
+        sync_path(folder)
     return erased
 
 
@@ -264,7 +265,7 @@ def seal_segments(folder: Path, seal: Seal) -> None:
             plain.flush()
             os.fsync(plain.fileno())
     if folder.is_dir():
-        _sync_folder(folder)
+        sync_path(folder)
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -291,11 +292,3 @@ def remove_old(folder: Path, before: float) -> None:
 def _begin_of(path: Path) -> float:
     number = path.name.partition("-")[0]
     return int(number) / 1000 if number.isdigit() else 0.0
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

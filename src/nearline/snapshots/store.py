@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
+from nearline.common.files import sync_path
 from nearline.errors import Damaged, DataNotFound, InvalidInput, NotTrained
 from nearline.snapshots import item_ids as ids
 from nearline.snapshots.arrays import Array, describe, map_arrays, write_arrays
@@ -111,7 +112,7 @@ class SnapshotStore:
         if self._is_sound(manifest.id):
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        _sync(self.folder.parent)
+        sync_path(self.folder.parent)
         with self._temporary() as temporary:
             fresh, target = temporary / "fresh", self._path(manifest.id)
             fresh.mkdir()
@@ -120,11 +121,11 @@ class SnapshotStore:
             # safetensors creates files that only their owner can read.
             shutil.copymode(fresh / MANIFEST, fresh / ARRAYS)
             for path in (fresh / MANIFEST, fresh / ARRAYS, fresh):
-                _sync(path)
+                sync_path(path)
             if target.exists():
                 target.rename(temporary / "damaged")
             fresh.rename(target)
-            _sync(self.folder)
+            sync_path(self.folder)
 
     def load(self, snapshot_id: str) -> Snapshot:
         """Verify all bytes of a snapshot and memory-map its arrays.
@@ -353,9 +354,9 @@ class SnapshotStore:
         # Servers that share the folder, also in one process, must not write to the same file.
         fresh = self.folder / f".{PROMOTED}.{os.getpid()}.{id(self)}"
         fresh.write_text("".join(f"{entry}\n" for entry in history), "ascii")
-        _sync(fresh)
+        sync_path(fresh)
         fresh.replace(self.folder / PROMOTED)
-        _sync(self.folder)
+        sync_path(self.folder)
 
     @contextmanager
     def _temporary(self) -> Iterator[Path]:
@@ -364,12 +365,3 @@ class SnapshotStore:
             prefix=TEMPORARY, dir=self.folder, ignore_cleanup_errors=True
         ) as name:
             yield Path(name)
-
-
-def _sync(path: Path) -> None:
-    """Flush a file, or the directory entries of a folder, to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

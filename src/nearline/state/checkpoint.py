@@ -6,7 +6,6 @@ or does not belong to the log, it is rejected and the whole log is replayed.
 """
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from nearline.common.files import write_in_pieces
+from nearline.common.files import sync_path, write_in_pieces
 from nearline.errors import Damaged
 from nearline.kernels import counted_events
 from nearline.schema import Item
@@ -96,7 +95,7 @@ def save(state: State, path: Path, erasures: int, seal: Seal | None = None) -> i
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_path(path.parent)
     return copy.offset
 
 
@@ -311,12 +310,3 @@ def _unpack(section: NDArray[np.uint8], kind: Any) -> Any:
 
 def _bytes_of(array: NDArray[Any]) -> memoryview:
     return array.view(np.uint8).data
-
-
-def _sync_folder(folder: Path) -> None:
-    """Flush the entries of a folder to disk, so that a rename in it is durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
