@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +29,6 @@ from nearline.testing.inspector import inspect
 
 SEALED = Config(seal="env:NEARLINE_MASTER_KEY", least_people=0)
 SECRETS = [b"gone-person", b"kept-person", b"clicks-of", b"why-not", b"msg-key"]
-
-
-@pytest.fixture(autouse=True)
-def _master_key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("NEARLINE_MASTER_KEY", "11" * 32)
-    yield
-    finding._unlocked.clear()
 
 
 def raw(folder: Path) -> bytes:

@@ -1,7 +1,6 @@
 """A backup from before an erasure is restored: the forgotten stay unreadable, the rest is whole."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,13 +18,6 @@ from nearline.sealing.keys import SealingKeys
 from nearline.sealing.seal import SEALED, key_of
 
 CANARIES = [b"gone-person", b"secret-thing", b"canary-land"]
-
-
-@pytest.fixture(autouse=True)
-def _master_key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("NEARLINE_MASTER_KEY", "11" * 32)
-    yield
-    finding._unlocked.clear()
 
 
 def raw(folder: Path) -> bytes:

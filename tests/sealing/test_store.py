@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,13 +23,6 @@ KEY = "11" * 32
 SEALED = Config(seal="env:NEARLINE_MASTER_KEY", least_people=0)
 OPENED = Config(least_people=0)
 SECRETS = [b"tea0", b"u-forgotten", b"green tea leaves", b"jasmine-words"]
-
-
-@pytest.fixture(autouse=True)
-def _master_key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("NEARLINE_MASTER_KEY", KEY)
-    yield
-    finding._unlocked.clear()
 
 
 def fill(rec: nl.Recommender) -> None:
