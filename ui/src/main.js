@@ -2,7 +2,7 @@
 import "./style.css";
 import { effect } from "@preact/signals";
 import { render } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { apiKey, locked, logIn, logOut } from "./api.js";
 import { ErrorNote, Icon, html, useAction } from "./components.js";
 import { language, setLanguage, t } from "./i18n.js";
@@ -91,7 +91,8 @@ function App() {
   }, [page, id, language.value]);
   // #/tour/USER begins the tour with this user.
   useEffect(() => void (page === "tour" && !locked.value && beginTour(id ?? undefined)), [page, id, locked.value]);
-  useEffect(() => {
+  // As part of the rendering, so that a key pressed on the new page is never lost to the move of the focus.
+  useLayoutEffect(() => {
     if (!first.current) {
       scrollTo(0, 0);
       main.current?.focus();
