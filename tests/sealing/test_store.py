@@ -18,6 +18,7 @@ from nearline.errors import Damaged, InvalidInput
 from nearline.log import open_log, url_of
 from nearline.schema import Erased, Event
 from nearline.sealing import finding
+from nearline.sealing.seal import TOMBSTONE
 
 KEY = "11" * 32
 SEALED = Config(seal="env:NEARLINE_MASTER_KEY", least_people=0)
@@ -203,6 +204,30 @@ def test_a_changed_byte_is_found(tmp_path: Path) -> None:
         changed = payload[:at] + bytes([payload[at] ^ 1]) + payload[at + 1 :]
         with pytest.raises(Damaged):
             seal.opened(changed)
+    seal.close()
+
+
+def test_each_owner_keeps_one_key(tmp_path: Path) -> None:
+    unlocked = sealing.create_keys(tmp_path / "keys.db", "env:NEARLINE_MASTER_KEY")
+    owners = [f"u{n}" for n in range(1_500)]
+    seal = sealing.Seal(unlocked)
+    first = [held.id for held in seal.keys.of([*owners, "u7", "u0"])]
+    assert len(set(first)) == len(owners)
+    assert first[-2:] == [first[7], first[0]]
+    seal.close()
+    seal = sealing.Seal(unlocked)
+    assert [held.id for held in seal.keys.of([*owners, "u7", "u0"])] == first
+    seal.keys.retire("u7")
+    changed = [held.id for held in seal.keys.of(["u6", "u7", "u8"])]
+    assert changed[::2] == [first[6], first[8]]
+    assert changed[1] not in first
+    payloads = seal.payloads(["u6", None, "u7", "u6"], [b"a", b"", b"ccc", b"dd"])
+    assert [seal.opened(one) for one in payloads] == [b"a", b"", b"ccc", b"dd"]
+    assert payloads[0][:9] == payloads[3][:9]
+    assert len({one[:9] for one in payloads}) == 3
+    seal.keys.destroy("u6", [first[6]])
+    assert seal.opened(payloads[3]) == TOMBSTONE
+    assert seal.keys.current("u6") is None
     seal.close()
 
 

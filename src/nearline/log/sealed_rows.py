@@ -13,6 +13,7 @@ from nearline.log.jobs import EraseJob
 from nearline.log.tables import Tables
 from nearline.schema import USER_RECORDS, EventBlock, Record
 from nearline.sealing import Seal
+from nearline.sealing.seal import ADDED_BYTES
 
 
 def sealed_rows(
@@ -33,13 +34,14 @@ def sealed_block(seal: Seal | None, coded: CodedBlock, block: EventBlock) -> Cod
     starts, sizes = coded.spans >> 32, coded.spans & 0xFFFFFFFF
     text = coded.payloads
     pieces = (
-        text[start : start + size]
-        for start, size in zip(starts.tolist(), sizes.tolist(), strict=True)
+        text[start:end]
+        for start, end in zip(starts.tolist(), (starts + sizes).tolist(), strict=True)
     )
-    payloads = seal.payloads(block.columns["user_id"].to_pylist(), pieces)
-    sizes = np.array([len(payload) for payload in payloads], dtype=np.int64)
+    users = block.columns["user_id"].dictionary_encode()
+    parts = seal.parts(users.dictionary.to_pylist(), users.indices.to_pylist(), pieces)
+    sizes = sizes + ADDED_BYTES
     ends = np.cumsum(sizes)
-    return coded._replace(payloads=b"".join(payloads), spans=(ends - sizes) << 32 | sizes)
+    return coded._replace(payloads=b"".join(parts), spans=(ends - sizes) << 32 | sizes)
 
 
 def destroying(tables: Tables, job: EraseJob) -> "Future[int]":

@@ -145,27 +145,23 @@ class SealingKeys:
     def of(self, owners: Sequence[str]) -> list[Held]:
         """Return the key of each owner, which is made if there is none."""
         with self._lock:
-            new: dict[str, Held] = {}
-            for owner in dict.fromkeys(owners):
-                if owner not in self._held:
-                    found = self.current(owner)
-                    if found is None:
-                        found = new[owner] = self._take()
-                    self._hold(owner, found)
-            if new:
-                self._assign(new)
-            try:
-                return [self._held[owner] for owner in owners]
-            except KeyError:  # more owners than are held at once
-                return [new.get(owner) or cast("Held", self.current(owner)) for owner in owners]
+            distinct = dict.fromkeys(owners)
+            found = {owner: self._held[owner] for owner in distinct if owner in self._held}
+            missing = [owner for owner in distinct if owner not in found]
+            if missing:
+                found |= self._current(missing)
+                new = {owner: self._take() for owner in missing if owner not in found}
+                if new:
+                    self._assign(new)
+                    found |= new
+                for owner in missing:
+                    self._hold(owner, found[owner])
+            return [found[owner] for owner in owners]
 
     def current(self, owner: str) -> Held | None:
         """Return the key with which records of an owner are sealed; None if there is none."""
-        query = "SELECT max(id) FROM owners WHERE owner = ? AND NOT retired"
         with self._lock:
-            found = self._explained(lambda: self._db.execute(query, (self._digest(owner),)).get)
-            cipher = None if found is None else self.cipher(cast("int", found))
-        return None if cipher is None else Held(cast("int", found), cipher)
+            return self._current([owner]).get(owner)
 
     def cipher(self, key_id: int) -> Any:
         """Return the cipher of a key; None if it was destroyed.
@@ -253,6 +249,20 @@ class SealingKeys:
                 self._db.pragma("synchronous", "normal")
             self._pool = [Held(at, new_cipher(key)) for at, key in reversed(keys)]
         return self._pool.pop()
+
+    def _current(self, owners: Sequence[str]) -> dict[str, Held]:
+        """Return the keys of those owners that have one."""
+        named = {self._digest(owner): owner for owner in owners}
+        query = (
+            "SELECT owner, max(id) FROM owners WHERE NOT retired "
+            "AND owner IN (SELECT value FROM carray(?)) GROUP BY owner"
+        )
+        digests = (apsw.carray(tuple(named)),)
+        rows = self._explained(lambda: self._db.execute(query, digests).fetchall()) if named else []
+        found = ((named[digest], key_id) for digest, key_id in rows)
+        ciphers = ((owner, key_id, self.cipher(key_id)) for owner, key_id in found)
+        # The key of an owner that was destroyed is no key.
+        return {owner: Held(key, cipher) for owner, key, cipher in ciphers if cipher is not None}
 
     def _assign(self, new: dict[str, Held]) -> None:
         rows = [(self._digest(owner), held.id) for owner, held in new.items()]

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
+from struct import iter_unpack
 from typing import Any
 
 from nearline.errors import Damaged
@@ -21,6 +22,10 @@ SEALED = 0xC1
 ID_BYTES = 8
 HEAD_BYTES = 1 + ID_BYTES
 _HEAD = bytes([SEALED])
+# Head, nonce, and encrypted content with its tag.
+PARTS = 3
+# Bytes that sealing adds to a payload.
+ADDED_BYTES = HEAD_BYTES + NONCE_BYTES + TAG_BYTES
 # Payload of a record whose key was destroyed, which is decoded as `Erased`.
 TOMBSTONE = b"\0"
 FILE_MAGIC = b"nearline sealed file 1\n"
@@ -47,12 +52,32 @@ class Seal:
 
     def payloads(self, owners: Sequence[str | None], payloads: Iterable[bytes]) -> list[bytes]:
         """Return payloads sealed for their owners; those without a user are the catalogue's."""
+        distinct = list(dict.fromkeys(owners))
+        places = {owner: at for at, owner in enumerate(distinct)}
+        parts = self.parts(distinct, [places[owner] for owner in owners], payloads)
+        return [b"".join(parts[at : at + PARTS]) for at in range(0, len(parts), PARTS)]
+
+    def parts(
+        self, owners: Sequence[str | None], places: Sequence[int], payloads: Iterable[bytes]
+    ) -> list[bytes]:
+        """Return the parts of payloads sealed for their owners, `PARTS` of each, to be joined.
+
+        Parameters
+        ----------
+        owners : sequence of str or None
+            Distinct users; None is the catalogue.
+        places : sequence of int
+            Position in `owners` of the owner of each payload.
+        payloads : iterable of bytes
+        """
         keys = self.keys.of([CATALOGUE if owner is None else owner for owner in owners])
-        nonces = os.urandom(NONCE_BYTES * len(keys))
-        return [
-            _sealed(key, nonces[NONCE_BYTES * at : NONCE_BYTES * (at + 1)], payload)
-            for at, (key, payload) in enumerate(zip(keys, payloads, strict=True))
-        ]
+        heads, ciphers = [_head(key) for key in keys], [key.cipher.encrypt for key in keys]
+        nonces = iter_unpack(f"{NONCE_BYTES}s", os.urandom(NONCE_BYTES * len(places)))
+        found: list[bytes] = []
+        for at, (nonce,), payload in zip(places, nonces, payloads, strict=True):
+            head = heads[at]
+            found += (head, nonce, ciphers[at](nonce, payload, head))
+        return found
 
     def alone(self, pieces: Sequence[Sequence[bytes]]) -> list[list[bytes]]:
         """Return pieces of data, each with its parts sealed by a key of the piece alone."""
@@ -146,8 +171,12 @@ def key_of(payload: bytes) -> int:
     return int.from_bytes(payload[1:HEAD_BYTES], "big")
 
 
+def _head(key: Held) -> bytes:
+    return _HEAD + key.id.to_bytes(ID_BYTES, "big")
+
+
 def _sealed(key: Held, nonce: bytes, payload: bytes) -> bytes:
-    head = _HEAD + key.id.to_bytes(ID_BYTES, "big")
+    head = _head(key)
     return b"".join((head, nonce, key.cipher.encrypt(nonce, payload, head)))
 
 
