@@ -23,7 +23,7 @@ from nearline.schema.definitions import check_rule, check_scenario, nearest
 from nearline.schema.retention import check_retention
 from nearline.schema.rules import EXCLUDE, check_repeats
 from nearline.sealing.master import check_file_source
-from nearline.served.attribution import MAX_WINDOW, kind_of
+from nearline.served.attribution import check_windows, kind_of
 from nearline.state import StateConfig
 
 MOST_SECONDS = 1e9
@@ -80,6 +80,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     least_people : int or None
         Minimum number of users of an item in lists for everybody: items with fewer, but at least
         one, are withheld. None means 20 in a sealed store, and 0 in others.
+    privacy_budget : float
+        Sum of the epsilons of all statistics that the store releases; see `Recommender.statistics`.
     trial_users : int
         Number of users whose newest event is held out to compare a newly trained model with the
         serving one before promotion; 0 promotes without a comparison.
@@ -136,6 +138,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     keep_snapshots: int = 3
     similar_users: int = 1
     least_people: int | None = None
+    privacy_budget: float = 0.0
     trial_users: int = 10_000
     checkpoint_events: int = 100_000
     checkpoint_seconds: float = 300.0
@@ -161,13 +164,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         check_repeats(self.repeats)
         check_retention(self.retention)
         require(self, "served_days", 1.0, MAX_DAYS)
-        for kind, seconds in self.attribution.items():
-            if not 0 < seconds <= MAX_WINDOW:  # also refuses NaN
-                raise InvalidInput(
-                    f"attribution.{kind} is {seconds}; it must be a number of seconds above 0, up "
-                    f"to {MAX_WINDOW:,.0f}",
-                    field="attribution",
-                )
+        require(self, "privacy_budget", 0, 1_000)
+        check_windows(self.attribution)
 
     @property
     def windows(self) -> dict[str, float]:

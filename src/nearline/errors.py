@@ -74,6 +74,10 @@ class NotTrained(NearlineError, RuntimeError):
     """The call needs a trained model, and there is none yet."""
 
 
+class BudgetSpent(NearlineError, RuntimeError):
+    """What is left of the privacy budget is less than the call needs; nothing was released."""
+
+
 class StoreInUse(NearlineError, RuntimeError):
     """Another process has the store open."""
 

@@ -41,6 +41,7 @@ from nearline.cli.serve import serve
 from nearline.cli.settings import config
 from nearline.cli.simulate import simulate
 from nearline.cli.snapshots import promote, rollback, snapshots
+from nearline.cli.statistics import statistics
 from nearline.cli.users import consent, critique, tags, user
 from nearline.cli.weights import weights
 from nearline.cli.wording import for_command_line
@@ -93,7 +94,7 @@ for _command in (
     *(info, snapshots, promote, rollback, scenarios, rules, config, retain, seal),
     *(recommend, similar, search, popular, trending, audience, explain, items, users),
     *(backup, restore, archive, keys, audit, comply),
-    *(user, consent, tags, critique, experiments, weights, report, export),
+    *(user, consent, tags, critique, experiments, weights, report, statistics, export),
     *(serve, simulate, bench, doctor),
 ):
     main.add_command(_command)

@@ -17,6 +17,7 @@ from nearline.log.codec import Coded
 from nearline.log.loading import load_file, rows_of
 from nearline.sealing import KEYS, default_source, open_keys
 from nearline.snapshots import Snapshot, SnapshotStore
+from nearline.trust.ledger import Ledger
 
 
 class BackedUp(Struct, frozen=True, kw_only=True):
@@ -51,6 +52,7 @@ def backup(store: str | Path, target: Path) -> BackedUp:
         log.copy_to(target / LOG)
     with suppress(FileNotFoundError):
         shutil.copy(folder / KEY_FILE, target / KEY_FILE)
+    Ledger(folder).copy_to(target)
     with open_log(url_of(target / LOG), read_only=True) as copied:
         offset = copied.end
     return BackedUp(store=str(target), offset=offset, model=_promote(snapshot, target))
@@ -96,6 +98,7 @@ def restore(source: Path, store: str | Path, until: int | None = None) -> Backed
     folder = folder_of(store)
     with suppress(FileNotFoundError):
         shutil.copy(source / KEY_FILE, folder / KEY_FILE)
+    Ledger(source).copy_to(folder)
     snapshot = snapshots.current()
     if snapshot is not None and snapshot.manifest.offset > stop:
         snapshot = None

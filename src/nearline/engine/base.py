@@ -38,6 +38,7 @@ from nearline.schema.segments import hours_of
 from nearline.served import ServedLog
 from nearline.served.outcome_counts import OutcomeCounts
 from nearline.state import State
+from nearline.trust.ledger import Ledger
 
 # Seconds between two checks of guardrails.
 PERIOD_SECONDS = 60.0
@@ -81,6 +82,7 @@ class Engine(EngineStatus):
         self.served = ServedLog(
             self.path, config.served_days, clock, writable=writable, seal=parts.log.seal
         )
+        self._ledger = Ledger(self.path)
         # Counts of what items led to, and the log and served log from which they were counted.
         self._counts: tuple[object, OutcomeCounts] | None = None
         self._counting = Lock()
@@ -110,6 +112,7 @@ class Engine(EngineStatus):
         self._impressions.flush()
         store.save(self._current.open(), Path(path))
         self.served.copy_to(Path(path))
+        self._ledger.copy_to(Path(path))
 
     @classmethod
     def load(cls, path: str | Path, **options: Any) -> Self:

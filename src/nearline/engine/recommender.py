@@ -9,6 +9,7 @@ from nearline.engine.events import EventMethods
 from nearline.engine.experiments import ExperimentMethods
 from nearline.engine.policies import PolicyMethods
 from nearline.engine.rights import RightsMethods
+from nearline.engine.statistics import StatisticsMethods
 from nearline.engine.streams import StreamMethods
 from nearline.engine.training import TrainingMethods
 from nearline.engine.users import UserMethods
@@ -24,6 +25,7 @@ class Recommender(
     ItemMethods,
     UserMethods,
     RightsMethods,
+    StatisticsMethods,
     DefinitionMethods,
     ExperimentMethods,
     PolicyMethods,

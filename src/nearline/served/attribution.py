@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from nearline.errors import InvalidInput
 from nearline.schema import DAY, Event, Record
 from nearline.schema.records import Scalar
 from nearline.served.rows import ItemsSeen, Served
@@ -37,6 +38,17 @@ SKEW = 60.0
 # Kinds of events that open an item, and that buy it.
 CLICKS = ("view", "click", "open", "play")
 CONVERSIONS = ("purchase",)
+
+
+def check_windows(windows: Mapping[str, float]) -> None:
+    """Validate windows by kind of event; raise `InvalidInput`."""
+    for kind, seconds in windows.items():
+        if not 0 < seconds <= MAX_WINDOW:  # also refuses NaN
+            raise InvalidInput(
+                f"attribution.{kind} is {seconds}; it must be a number of seconds above 0, up to "
+                f"{MAX_WINDOW:,.0f}",
+                field="attribution",
+            )
 
 
 class Led(NamedTuple):

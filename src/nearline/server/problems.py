@@ -11,6 +11,7 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from msgspec import Struct
 
 from nearline.errors import (
+    BudgetSpent,
     Closed,
     InvalidInput,
     LogUnavailable,
@@ -111,6 +112,7 @@ _STATUS: tuple[tuple[type[NearlineError], HTTPStatus, str], ...] = (
     (UnknownRule, HTTPStatus.NOT_FOUND, "unknown-rule"),
     (UnknownNamespace, HTTPStatus.NOT_FOUND, "unknown-namespace"),
     (NotTrained, HTTPStatus.CONFLICT, "not-trained"),
+    (BudgetSpent, HTTPStatus.CONFLICT, "budget-spent"),
     (StaleLease, HTTPStatus.CONFLICT, "stale-lease"),
     (NotReady, HTTPStatus.SERVICE_UNAVAILABLE, "not-ready"),
     (Closed, HTTPStatus.SERVICE_UNAVAILABLE, "closed"),

@@ -62,6 +62,7 @@ from nearline.server.routes.rights import (
     put_consent,
 )
 from nearline.server.routes.snapshots import list_snapshots, promote_snapshot, roll_back
+from nearline.server.routes.statistics import get_privacy_budget, release_statistics
 from nearline.server.routes.users import change_user, forget_user, get_user, put_user
 from nearline.server.routes.weights import get_weights, put_weights, reset_weights
 
@@ -102,6 +103,8 @@ V1 = [
     get_transparency,
     list_tags,
     delete_tag,
+    release_statistics,
+    get_privacy_budget,
     put_scenario,
     get_scenario,
     get_policies,
