@@ -26,6 +26,7 @@ NOT_RUN = {
     ("docs/howto-keys.md", "nearline serve"),
     ("docs/howto-spark.md", "import numpy"),
     ("docs/howto-spark.md", "pip install"),
+    ("docs/howto-statistics.md", "nearline statistics release"),
     ("docs/howto-valkey.md", "import asyncio"),
     ("docs/howto-valkey.md", "pip install"),
     ("docs/quickstart.md", "make setup"),
