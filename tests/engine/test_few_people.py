@@ -51,6 +51,28 @@ def test_similar_items_and_audiences_too() -> None:
         assert rec.audience("i3") != []
 
 
+def test_counts_follow_events_erasures_and_objections() -> None:
+    def similar() -> set[str]:
+        return {line.item_id for line in rec.similar("i7", k=20)}
+
+    with filled(least_people=3) as rec:
+        for _ in range(2):
+            assert "i2" not in similar()
+            assert "i3" in similar()
+        rec.observe("u5", "i2", timestamp=NOW)
+        assert {"i2", "i3"} <= similar()
+        rec.forget("u5").result()
+        assert "i2" not in similar()
+        rec.observe("u6", "i2", timestamp=NOW)
+        assert "i2" in similar()
+        rec.put_consent("u6", profiling=False)
+        assert "i2" not in similar()
+        rec.observe("u3", "i9", timestamp=NOW)
+        rec.put_consent("u6", profiling=True)
+        assert "i2" in similar()
+        assert rec.similar("i9") == []
+
+
 def test_sealed_stores_withhold_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEARLINE_MASTER_KEY", "11" * 32)
     with filled(tmp_path, seal="env:NEARLINE_MASTER_KEY") as rec:

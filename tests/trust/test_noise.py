@@ -28,19 +28,19 @@ def chance(scale: Fraction, x: int) -> float:
 def explored(scale: Fraction, least: Fraction) -> tuple[dict[int, Fraction], Fraction]:
     """Probability of each sample over all random integers, without paths rarer than `least`."""
     found: dict[int, Fraction] = {}
-    left, open_paths = Fraction(0), [((), Fraction(1))]
+    left = Fraction(0)
+    open_paths: list[tuple[tuple[int, ...], Fraction]] = [((), Fraction(1))]
     while open_paths:
         path, probability = open_paths.pop()
         if probability < least:
             left += probability
             continue
-        rest = iter(path)
+        rest = list(reversed(path))
 
-        def below(n: int, rest: "iter[int]" = rest) -> int:  # type: ignore[valid-type]
-            given = next(rest, None)
-            if given is None:
+        def below(n: int, rest: list[int] = rest) -> int:
+            if not rest:
                 raise _NeedsMore(n)
-            return int(given)
+            return rest.pop()
 
         try:
             sample = discrete_laplace(scale, below)
