@@ -25,20 +25,33 @@ SAMPLES = np.random.default_rng(3).normal(SCORES, 1.0, (16, 6))
 def draw(policy: str, k: int, seed: int, keep_top: int = 0) -> Draw:
     if policy == "softmax":
         return softmax_list(SCORES, k, temperature=0.8, keep_top=keep_top, seed=seed)
+    if policy == "softmax, shares":
+        shares = {"floor": 0.2, "new": 0.25, "n_new": 2, "keep_top": keep_top}
+        return softmax_list(SCORES, k, temperature=0.8, seed=seed, **shares)  # type: ignore[arg-type]
+    if policy == "sampled, shares":
+        shares = {"floor": 0.2, "new": 0.25, "n_new": 2, "keep_top": keep_top}
+        return sampled_list(SCORES, SAMPLES, k, seed=seed, **shares)  # type: ignore[arg-type]
     if policy == "epsilon":
         return epsilon_list(SCORES, k, epsilon=0.3, keep_top=keep_top, seed=seed)
     return sampled_list(SCORES, SAMPLES, k, floor=0.1, keep_top=keep_top, seed=seed)
 
 
-def distribution(policy: str, taken: NDArray[np.int64]) -> NDArray[np.float64]:
+def distribution(policy: str, taken: NDArray[np.int64], floor: float = 0.1) -> NDArray[np.float64]:
     if policy == "softmax":
         return softmax_distribution(SCORES, taken, temperature=0.8)
+    if policy.endswith("shares"):  # the last two are new
+        rest = distribution(policy.split(",")[0], taken, floor=0.0)
+        left = np.isin(np.arange(6), taken, invert=True).astype(np.float64)
+        new = left * (np.arange(6) >= 4)
+        share = 0.25 if new.any() else 0.0
+        mixed = (1 - share) * rest + share * new / max(new.sum(), 1.0)
+        return np.asarray(0.8 * mixed + 0.2 * left / left.sum())
     if policy == "epsilon":
         return sampled_distribution(SCORES[None], taken, floor=0.3)
-    return sampled_distribution(SAMPLES, taken, floor=0.1)
+    return sampled_distribution(SAMPLES, taken, floor=floor)
 
 
-POLICIES = ("softmax", "epsilon", "sampled")
+POLICIES = ("softmax", "epsilon", "sampled", "softmax, shares", "sampled, shares")
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -20,6 +20,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from nearline.kernels.splitmix import next_state, random_bits
+
 Doubles = NDArray[np.float64]
 Longs = NDArray[np.int64]
 
@@ -46,7 +48,15 @@ class Draw(NamedTuple):
 
 
 def softmax_list(
-    scores: Doubles, k: int, *, temperature: float, keep_top: int = 0, seed: int
+    scores: Doubles,
+    k: int,
+    *,
+    temperature: float,
+    floor: float = 0.0,
+    new: float = 0.0,
+    n_new: int = 0,
+    keep_top: int = 0,
+    seed: int,
 ) -> Draw:
     """Draw a list whose choices follow a softmax of the scores (Plackett-Luce).
 
@@ -61,6 +71,8 @@ def softmax_list(
         Length of the list; at most n lines are drawn.
     temperature : float
         Positive, in units of the score. Low temperatures approach the ranking by score.
+    floor, new, n_new
+        See `sampled_list`; the remaining probability is that of the softmax.
     keep_top : int
         Number of first places that keep the ranking by score.
     seed : int
@@ -73,13 +85,16 @@ def softmax_list(
 
     Notes
     -----
-    Takes O(k n) time: about 0.02 ms for lists of 10 of 200.
+    Takes O(k n) time: about 0.02 ms for lists of 10 of 200. A candidate that is taken by a uniform
+    choice leaves the noise of the others as it is, so their choices still follow the softmax.
     """
     _check(scores, k, keep_top)
+    _check_shares(floor, new, n_new, len(scores))
     if not (temperature > 0.0 and math.isfinite(temperature)):
         raise ValueError(f"temperature is {temperature}; it must be a positive number")
     k = min(k, len(scores))
-    return Draw(*_softmax(scores, k, 1.0 / temperature, keep_top, np.uint64(seed)))
+    scale, draws = 1.0 / temperature, np.uint64(seed)
+    return Draw(*_softmax(scores, k, scale, keep_top, floor, new, n_new, draws))
 
 
 def sampled_list(
@@ -88,6 +103,8 @@ def sampled_list(
     k: int,
     *,
     floor: float = 0.0,
+    new: float = 0.0,
+    n_new: int = 0,
     keep_top: int = 0,
     seed: int,
 ) -> Draw:
@@ -108,6 +125,11 @@ def sampled_list(
     floor : float
         Probability, from 0 to 1, with which a position is drawn uniformly from all remaining
         candidates instead. A positive floor gives every candidate a positive propensity.
+    new : float
+        Probability, from 0 to 1, with which a position that the floor doesn't decide is drawn
+        uniformly from the remaining new candidates, while there are any.
+    n_new : int
+        Number of new candidates: the last ones.
     keep_top : int
         Number of first places that keep the ranking by score.
     seed : int
@@ -127,10 +149,9 @@ def sampled_list(
         raise ValueError(f"samples have shape {samples.shape}; it must be [m, {len(scores)}]")
     if not np.isfinite(samples).all():
         raise ValueError("samples must be finite")
-    if not 0.0 <= floor <= 1.0:
-        raise ValueError(f"floor is {floor}; it must be between 0 and 1")
+    _check_shares(floor, new, n_new, len(scores))
     k = min(k, len(scores))
-    return Draw(*_sampled(scores, samples, k, floor, keep_top, np.uint64(seed)))
+    return Draw(*_sampled(scores, samples, k, floor, new, n_new, keep_top, np.uint64(seed)))
 
 
 def epsilon_list(scores: Doubles, k: int, *, epsilon: float, keep_top: int = 0, seed: int) -> Draw:
@@ -176,19 +197,18 @@ def _check(scores: Doubles, k: int, keep_top: int) -> None:
         raise ValueError("scores must be finite, and there must be at least one")
 
 
-@njit(cache=True)
-def _next_state(state: np.uint64) -> np.uint64:
-    return state + np.uint64(0x9E3779B97F4A7C15)
+def _check_shares(floor: float, new: float, n_new: int, n: int) -> None:
+    for name, share in (("floor", floor), ("new", new)):
+        if not 0.0 <= share <= 1.0:
+            raise ValueError(f"{name} is {share}; it must be between 0 and 1")
+    if not 0 <= n_new <= n:
+        raise ValueError(f"n_new is {n_new}; it must be between 0 and {n}")
 
 
 @njit(cache=True)
 def _uniform(state: np.uint64) -> float:
-    """Return a number in (0, 1) from the state of a SplitMix64 generator (Steele et al., 2014)."""
-    mixed = state
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed = mixed ^ (mixed >> np.uint64(31))
-    return (float(mixed >> np.uint64(12)) + 0.5) * 2.0**-52
+    """Return a number in (0, 1) from a state of the generator."""
+    return (float(random_bits(state) >> np.uint64(12)) + 0.5) * 2.0**-52
 
 
 @njit(cache=True)
@@ -201,19 +221,70 @@ def _best_open(values: Doubles, taken: NDArray[np.bool_]) -> int:
     return best
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath={"nnan", "nsz"})  # so that the maximum is computed by vectors
 def _largest(values: Doubles) -> int:
     """Return the index of the largest value; the lowest index if several are."""
-    best = 0
+    largest = values[0]
     for index in range(1, len(values)):
-        if values[index] > values[best]:
-            best = index
+        largest = max(largest, values[index])
+    best = 0
+    while values[best] != largest:
+        best += 1
     return best
 
 
 @njit(cache=True)
+def _open_at(taken: NDArray[np.bool_], first: int, drawn: float) -> int:
+    """Return the candidate from `first` on, not taken, at a share of those in their order."""
+    left = 0
+    for index in range(first, len(taken)):
+        left += not taken[index]
+    before = int(drawn * left)
+    for index in range(first, len(taken)):
+        if not taken[index]:
+            if not before:
+                return index
+            before -= 1
+    return -1
+
+
+@njit(cache=True)
+def _uniform_choice(
+    taken: NDArray[np.bool_], floor: float, new: float, n_new: int, state: np.uint64
+) -> tuple[int, float, float, float, np.uint64]:
+    """Decide whether a place is drawn uniformly.
+
+    Returns the candidate that is drawn so, or -1; the probability that the place isn't drawn so;
+    those of each remaining candidate and, in addition, of each remaining new one to be drawn so;
+    and the next state of the generator.
+    """
+    if floor == 0.0 and (new == 0.0 or n_new == 0):
+        return -1, 1.0, 0.0, 0.0, state
+    first, left, left_new = len(taken) - n_new, 0, 0
+    for index in range(len(taken)):
+        left += not taken[index]
+        left_new += index >= first and not taken[index]
+    share = (1.0 - floor) * new if left_new else 0.0
+    state = next_state(state)
+    kind = _uniform(state)
+    chosen = -1
+    if kind < floor + share:
+        state = next_state(state)
+        chosen = _open_at(taken, 0 if kind < floor else first, _uniform(state))
+    each_new = share / left_new if left_new else 0.0
+    return chosen, 1.0 - floor - share, floor / left, each_new, state
+
+
+@njit(cache=True)
 def _softmax(
-    scores: Doubles, k: int, scale: float, keep_top: int, seed: np.uint64
+    scores: Doubles,
+    k: int,
+    scale: float,
+    keep_top: int,
+    floor: float,
+    new: float,
+    n_new: int,
+    seed: np.uint64,
 ) -> tuple[Longs, Doubles, NDArray[np.bool_]]:
     n = len(scores)
     noisy = np.empty(n)
@@ -221,7 +292,7 @@ def _softmax(
     top = scores.max()
     state = seed
     for index in range(n):
-        state = _next_state(state)
+        state = next_state(state)
         logit = (scores[index] - top) * scale
         noisy[index] = logit - math.log(-math.log(_uniform(state)))
         weights[index] = math.exp(logit)
@@ -233,7 +304,9 @@ def _softmax(
         best = _best_open(scores, taken)
         chosen = best
         if position >= keep_top:
-            chosen = _best_open(noisy, taken)
+            chosen, rest, each, each_new, state = _uniform_choice(taken, floor, new, n_new, state)
+            if chosen < 0:
+                chosen = _best_open(noisy, taken)
             if weights[best] < _SMALLEST:
                 # Relative to the best remaining score, so that no weight that matters is 0.
                 for index in range(n):
@@ -243,7 +316,9 @@ def _softmax(
             for index in range(n):
                 if not taken[index]:
                     remaining += weights[index]
-            propensity[position] = weights[chosen] / remaining
+            propensity[position] = rest * weights[chosen] / remaining + each
+            if chosen >= n - n_new:
+                propensity[position] += each_new
             explored[position] = chosen != best
         order[position] = chosen
         taken[chosen] = True
@@ -252,7 +327,14 @@ def _softmax(
 
 @njit(cache=True)
 def _sampled(
-    scores: Doubles, samples: Doubles, k: int, floor: float, keep_top: int, seed: np.uint64
+    scores: Doubles,
+    samples: Doubles,
+    k: int,
+    floor: float,
+    new: float,
+    n_new: int,
+    keep_top: int,
+    seed: np.uint64,
 ) -> tuple[Longs, Doubles, NDArray[np.bool_]]:
     m, n = samples.shape
     # Candidates that are taken get the value -inf, so that the search for the best has one branch.
@@ -267,26 +349,19 @@ def _sampled(
         best = _best_open(scores, taken)
         chosen = best
         if position >= keep_top:
-            state = _next_state(state)
-            uniformly = _uniform(state) < floor
-            state = _next_state(state)
-            drawn = _uniform(state)
             for row in range(m):
                 if best_of[row] < 0 or taken[best_of[row]]:
                     best_of[row] = _largest(values[row])
-            if uniformly:
-                left = int(drawn * (n - position))
-                chosen = -1
-                while left >= 0:
-                    chosen += 1
-                    if not taken[chosen]:
-                        left -= 1
-            else:
-                chosen = best_of[int(drawn * m)]
+            chosen, rest, each, each_new, state = _uniform_choice(taken, floor, new, n_new, state)
+            if chosen < 0:
+                state = next_state(state)
+                chosen = best_of[int(_uniform(state) * m)]
             votes = 0
             for row in range(m):
                 votes += best_of[row] == chosen
-            propensity[position] = (1.0 - floor) * votes / m + floor / (n - position)
+            propensity[position] = rest * votes / m + each
+            if chosen >= n - n_new:
+                propensity[position] += each_new
             explored[position] = chosen != best
         order[position] = chosen
         taken[chosen] = True

@@ -7,6 +7,7 @@ outside. See `nearline.kernels.exploration` for the policies and their propensit
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from typing import TypedDict
 
 import msgspec
 import numpy as np
@@ -31,6 +32,16 @@ LAST = 400
 # Score of a new item in the rows in which it stands first; scores are at most 1 beside it. Among
 # new items, relative scores below the second value count as this value.
 FIRST, LEAST_NEW = 1e6, 0.01
+
+
+class _Shared(TypedDict):
+    """Options of all draws; see `nearline.kernels.exploration`."""
+
+    floor: float
+    new: float
+    n_new: int
+    keep_top: int
+    seed: int
 
 
 def draws_of(
@@ -106,29 +117,26 @@ def _drawn(
     """
     largest = float(np.abs(scores).max())
     relative = scores / largest if largest else scores
-    keep = settings.keep_top
-    plain = settings.method == SOFTMAX and not n_new and not settings.rate
-    if plain:
-        return softmax_list(relative, k, temperature=settings.temperature, keep_top=keep, seed=seed)
-    rng, worth = np.random.default_rng(seed), None
+    shared: _Shared = {
+        "floor": settings.rate,
+        "new": settings.new,
+        "n_new": n_new,
+        "keep_top": settings.keep_top,
+        "seed": seed,
+    }
     if settings.method == SOFTMAX:
-        samples = relative / settings.temperature + rng.gumbel(size=(SAMPLES, len(items)))
-    elif values is not None:
-        samples = values
-    elif settings.method == THOMPSON and view.outcomes is not None:
-        alpha, beta = view.outcomes.of(items)
-        worth = rng.beta(alpha, beta, size=(SAMPLES, len(items))) / view.outcomes.rate
-        samples = relative * worth
-    else:
-        samples = np.tile(relative, (SAMPLES if n_new else 1, 1))
-    if n_new:
-        first = round(SAMPLES * settings.new)
-        if worth is None:
-            chosen = rng.random((first, n_new))
-        else:  # the best new item of each sample
-            chosen = np.maximum(relative[-n_new:], LEAST_NEW) * worth[:first, -n_new:]
-        samples[:first, -n_new:] = FIRST + chosen
-    return sampled_list(relative, samples, k, floor=settings.rate, keep_top=keep, seed=seed)
+        return softmax_list(relative, k, temperature=settings.temperature, **shared)
+    if settings.method == THOMPSON and view.outcomes is not None:
+        values = view.outcomes.samples(items, relative, SAMPLES, seed)
+        first = round(SAMPLES * settings.new) if n_new else 0
+        if first:  # the best new item of each sample
+            likely = np.maximum(relative[-n_new:], LEAST_NEW)
+            drawn = view.outcomes.samples(items[-n_new:], likely, first, seed)
+            values[:first, -n_new:] = FIRST + drawn
+        shared["new"] = 0.0
+    elif values is None:
+        values = relative[None]
+    return sampled_list(relative, values, k, **shared)
 
 
 def relative_parts(

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nearline.kernels.beta_tables import BetaTables
 from nearline.kernels.posteriors import LinearPosterior
 from nearline.schema import DAY
 from nearline.served.outcome_counts import Counted, OutcomeCounts
@@ -22,7 +24,8 @@ PRIOR_LINES = 100.0
 HALF_LIFE_DAYS = 20.0
 
 
-class ItemOutcomes(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class ItemOutcomes:
     """Showings of items and how many led to a click, up to a time.
 
     Attributes
@@ -49,12 +52,36 @@ class ItemOutcomes(NamedTuple):
 
     def of(self, items: NDArray[np.int32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the parameters of the Beta posterior of the click-through of items."""
-        known = items < len(self.shown)
-        shown, clicked = np.zeros(len(items)), np.zeros(len(items))
-        shown[known], clicked[known] = self.shown[items[known]], self.clicked[items[known]]
+        slot_of, tables = self._posteriors
+        slots = slot_of[np.minimum(items, len(slot_of) - 1)]
+        return tables.alpha[slots], tables.beta[slots]
+
+    def samples(
+        self, items: NDArray[np.int32], scores: NDArray[np.float64], m: int, seed: int
+    ) -> NDArray[np.float64]:
+        """Return scores times m samples of the click-through of their items: float64 [m, n].
+
+        The click-through is relative to that of all items. Posteriors are kept as tables of
+        quantiles; see `nearline.kernels.beta_tables`.
+        """
+        slot_of, tables = self._posteriors
+        slots = slot_of[np.minimum(items, len(slot_of) - 1)]
+        return tables.draw(slots, scores / self.rate, m, seed)
+
+    @cached_property
+    def _posteriors(self) -> tuple[NDArray[np.int64], BetaTables]:
+        """Slot of each item, and posteriors by slot.
+
+        The last slot is that of items that were never shown, and of those that came later.
+        """
+        n = len(self.shown)
+        unseen = (self.shown == 0.0) & (self.clicked == 0.0)
+        slot_of = np.append(np.where(unseen, n, np.arange(n)), n)
         misses = PRIOR_CLICKS / self.rate - PRIOR_CLICKS
         # Weighted showings can be fewer than clicks.
-        return clicked + PRIOR_CLICKS, np.maximum(shown - clicked, 0.0) + misses
+        failed = np.maximum(self.shown - self.clicked, 0.0)
+        posteriors = np.append(self.clicked, 0.0) + PRIOR_CLICKS, np.append(failed, 0.0) + misses
+        return slot_of, BetaTables(*posteriors)
 
 
 def outcomes_of(
