@@ -12,7 +12,16 @@ from tests.cli.running import run, run_json
 from tests.engine.shop import catalogue, shop
 
 import nearline as nl
-from nearline.models.hedge import LEVELS, SHARPNESS, HedgedFactors, learned
+from nearline.models.hedge import (
+    ADAPTED,
+    FIRST,
+    LEVELS,
+    SHARE,
+    SHARPNESS,
+    HedgedFactors,
+    learned,
+    smooth_gain,
+)
 from nearline.schema import RecommendationRequest
 from nearline.schema.histories import Histories
 from nearline.schema.segments import (
@@ -51,7 +60,7 @@ def test_experts_lose_as_defined_and_factors_stay_within_bounds(
     events: list[list[tuple[int, int]]],
 ) -> None:
     hedge = HedgedFactors(["a", "b"], {})
-    assert hedge.factors == {"a": 1.0, "b": 1.0}
+    assert hedge.factors.tolist() == [1.0, 1.0]
     # At the begin, all factors are 1, and the scores whole numbers and quarters: exact.
     for event in events:
         parts = np.array(event, dtype=np.float64)
@@ -60,8 +69,9 @@ def test_experts_lose_as_defined_and_factors_stay_within_bounds(
         expected += [[naive_loss(parts, [1.0, level]) for level in LEVELS.tolist()]]
         np.testing.assert_allclose(fresh.losses(parts), expected)
         hedge.learn(parts)
+        hedge.redistribute(SHARE, hedge.prior)
         np.testing.assert_allclose(hedge.table.sum(axis=1), 1.0)
-        assert all(0.25 <= factor <= 4.0 for factor in hedge.factors.values())
+        assert all(0.25 <= factor <= 4.0 for factor in hedge.factors)
     again = HedgedFactors(["a", "b"], hedge.weights)
     assert again.factors == pytest.approx(hedge.factors, rel=1e-4)
 
@@ -107,20 +117,56 @@ def test_kinds_of_users() -> None:
 
 
 def test_the_weight_of_what_is_right_rises_and_follows_a_change() -> None:
-    hedge = HedgedFactors(["good", "bad"], {})
     rng = np.random.default_rng(1)
 
-    def event(right: int) -> Any:
-        parts = rng.random((30, 2))
-        parts[0, right] += 0.4
-        return parts
+    def events(right: int) -> Any:
+        found = []
+        for _ in range(300):
+            parts = rng.random((30, 2))
+            parts[0, right] += 0.4
+            found.append(("known 00-06", parts))
+        return found
 
-    for _ in range(300):
-        hedge.learn(event(0))
-    assert hedge.factors["good"] > 1.5 * hedge.factors["bad"]
-    for _ in range(300):
-        hedge.learn(event(1))
-    assert hedge.factors["bad"] > 1.5 * hedge.factors["good"]
+    body = learned({}, ["good", "bad"], events(0))
+    assert body["factors"]["good"] > 1.5 * body["factors"]["bad"]
+    body = learned(body, ["good", "bad"], events(1))
+    assert body["factors"]["bad"] > 1.5 * body["factors"]["good"]
+
+
+def test_smooth_gain_is_the_gain_of_the_rank() -> None:
+    parts = np.array([[3.0, 0.0], [0.0, 2.0], [0.0, 4.0], [0.0, 5.0]])
+    for factors, rank in (([1.0, 1.0], 3), ([2.0, 1.0], 1), ([1.0, 2.0], 4)):
+        found = smooth_gain(parts, np.array(factors))
+        assert found == pytest.approx(1.0 / math.log2(1 + rank), abs=0.04)
+    # Equal scores count a half.
+    tied = np.array([[1.0], [1.0], [0.0]])
+    assert smooth_gain(tied, np.ones(1)) == pytest.approx(1.0 / math.log2(2.5), rel=1e-6)
+    assert smooth_gain(0 * tied, np.ones(1)) == 0.0
+
+
+def test_weights_that_predict_better_but_rank_worse_do_not_act() -> None:
+    """Three of four items are hopeless; the log-loss of these prefers the second relation."""
+    top = np.array([[1.0, 0.0], *([[0.5, 0.25]] * 9)])
+    hopeless = np.array([[0.05, 0.02], *([[1.0, 0.0]] * 9)])
+    samples = [("known 00-06", top if n % 4 == 0 else hopeless) for n in range(800)]
+    table = HedgedFactors(["a", "b"], learned({}, ["a", "b"], samples)["experts"])
+    assert table.factors[1] > 2.0 * table.factors[0]
+    assert smooth_gain(top, table.factors) < 0.5 * smooth_gain(top, np.ones(2))
+    body = learned({}, ["a", "b"], samples)
+    assert body["experts"][ADAPTED] < FIRST / 10
+    assert all(abs(factor - 1.0) < 0.02 for factor in body["factors"].values())
+
+
+def test_a_segment_that_rests_follows_all() -> None:
+    good = np.array([[2.0, 1.0], *([[1.0, 2.0]] * 9)])
+    names = ["a", "b"]
+    body = learned({}, names, [("new 00-06", good[:, ::-1].copy())] * 100)
+    body = learned(body, names, [("known 06-12", good)] * 600)
+    experts = {"all": body["experts"]}
+    experts |= {name: one["experts"] for name, one in body["segments"].items()}
+    every, rested = (HedgedFactors(names, experts[name]) for name in ("all", "new 00-06"))
+    assert every.factors[0] > 2.0 * every.factors[1]
+    assert rested.factors == pytest.approx(every.factors, rel=0.02)
 
 
 def test_factors_are_in_the_log_and_explanations_stay_exact(tmp_path: Path) -> None:

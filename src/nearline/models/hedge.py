@@ -9,9 +9,16 @@ of the weight is redistributed in each step, so that the best expert may change 
 M. Warmuth: Tracking the Best Expert, Machine Learning 32, 1998). The factor of a relation is the
 geometric mean of its experts, so it stays within their bounds.
 
-Segments have experts of their own, which lose weight in the events of the segment only. Their share
-is redistributed as the experts of all events are distributed, so that a segment with few events has
-almost the weights of all.
+Segments have experts of their own, which lose weight in the events of the segment only. In each
+step, a share of their weight is redistributed as the experts of all events are distributed, so that
+a segment with few events, or none for some hours, has almost the weights of all.
+
+The log-loss also counts events whose item is far from the top of every list, so it can prefer
+weights with which lists are worse. Therefore two more experts compete: the trained weights and the
+adapted ones. Their loss is a smooth form of NDCG (T. Qin, T.-Y. Liu, H. Li: A General Approximation
+Framework for Direct Optimization of Information Retrieval Measures, Information Retrieval 13,
+2010), in which only items near the top matter. The exponent of the factors is the weight of the
+adapted ones, so they act only as far as they rank better.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,10 +32,15 @@ Doubles = NDArray[np.float64]
 LEVELS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])
 PLAIN = 2
 # Learning rate, and the share of the weight that is redistributed in each step: of all events, and
-# of those of a segment. Chosen on simulated streams.
-ETA, SHARE, SEGMENT_SHARE = 1.0, 0.01, 0.005
+# of a segment. Chosen on simulated streams.
+ETA, SHARE, SEGMENT_SHARE = 1.0, 0.003, 0.01
 # Logit of the largest score, over that of a score of 0.
-SHARPNESS = 4.0
+SHARPNESS = 6.0
+# The same of the experts for the trained and the adapted weights; the weight of the adapted ones at
+# the begin and in the share; and the logit of a difference as large as the largest score.
+GAIN_ETA, GAIN_SHARE, FIRST, STEEPNESS = 5.0, 0.001, 0.1, 20.0
+# Name under which their weight is kept.
+ADAPTED = "adapted"
 # Weight of the experts that leave a relation as it was trained, at the begin and in the share.
 TRUST = 0.9
 # Digits to which weights are kept.
@@ -45,9 +57,7 @@ class HedgedFactors:
     weights : mapping of str to float
         Weights of experts from an earlier run, by name; unknown names are ignored.
     prior : float64 [R, levels] or None
-        How weight is distributed at the begin and redistributed; None for that of all events.
-    share : float
-        Share of the weight that is redistributed in each step.
+        How weight is distributed at the begin; None for almost all on the trained weights.
     """
 
     def __init__(
@@ -55,9 +65,8 @@ class HedgedFactors:
         relations: Sequence[str],
         weights: Mapping[str, float],
         prior: Doubles | None = None,
-        share: float = SHARE,
     ) -> None:
-        self.relations, self._share = tuple(relations), share
+        self.relations = tuple(relations)
         if prior is None:
             prior = np.full((len(self.relations), len(LEVELS)), (1 - TRUST) / (len(LEVELS) - 1))
             prior[:, PLAIN] = TRUST
@@ -84,10 +93,9 @@ class HedgedFactors:
         }
 
     @property
-    def factors(self) -> dict[str, float]:
-        """Factor of each relation: the geometric mean of its experts."""
-        found = self._factors().round(DIGITS).tolist()
-        return dict(zip(self.relations, found, strict=True))
+    def factors(self) -> Doubles:
+        """Factor of each relation, the geometric mean of its experts: float64 [R]."""
+        return np.asarray(np.exp(self.table @ np.log(LEVELS)))
 
     def learn(self, parts: Doubles) -> None:
         """Learn from one event.
@@ -99,11 +107,14 @@ class HedgedFactors:
         """
         self.table *= np.exp(-ETA * self.losses(parts))
         self.table /= self.table.sum(axis=1, keepdims=True)
-        self.table = (1.0 - self._share) * self.table + self._share * self.prior
+
+    def redistribute(self, share: float, towards: Doubles) -> None:
+        """Distribute a share of the weight like another table of experts."""
+        self.table = (1.0 - share) * self.table + share * towards
 
     def losses(self, parts: Doubles) -> Doubles:
         """Return the loss of each expert: float64 [R, levels]."""
-        factors = self._factors()
+        factors = self.factors
         base = parts @ factors
         changes = LEVELS[None, :] - factors[:, None]
         scores = base[:, None, None] + parts[:, :, None] * changes[None]
@@ -112,8 +123,19 @@ class HedgedFactors:
         top = logits.max(axis=0)
         return np.asarray(np.log(np.exp(logits - top).sum(axis=0)) + top - logits[0])
 
-    def _factors(self) -> Doubles:
-        return np.asarray(np.exp(self.table @ np.log(LEVELS)))
+
+def smooth_gain(parts: Doubles, factors: Doubles) -> float:
+    """Return the discounted gain of the first row of parts with some factors, from 0 to 1.
+
+    Each other row counts in its rank as the probability that it is ranked higher, if the difference
+    of two scores has logistic noise.
+    """
+    scores = parts @ factors
+    largest = scores.max()
+    if largest <= 0:
+        return 0.0
+    above = 1.0 / (1.0 + np.exp(STEEPNESS * (scores[0] - scores[1:]) / largest))
+    return float(1.0 / np.log2(2.0 + above.sum()))
 
 
 def learned(
@@ -131,27 +153,39 @@ def learned(
         Segment of each event, and what relations say about its item and other candidates. Those of
         a model with another number of relations are ignored.
     """
-    overall = HedgedFactors(relations, body.get("experts", {}))
+    experts: Mapping[str, float] = body.get("experts", {})
+    overall, adapted = HedgedFactors(relations, experts), experts.get(ADAPTED, FIRST)
     before: Mapping[str, Any] = body.get("segments", {})
     segments = {
-        name: HedgedFactors(relations, one["experts"], overall.table, SEGMENT_SHARE)
+        name: HedgedFactors(relations, one["experts"], overall.table)
         for name, one in before.items()
     }
+    trained = np.ones(len(relations))
     for name, parts in samples:
-        if parts.shape[1] != len(overall.relations):
+        if parts.shape[1] != len(relations):
             continue
+        if name not in segments:
+            segments[name] = HedgedFactors(relations, {}, overall.table)
+        own = segments[name]
+        better = smooth_gain(parts, own.factors) - smooth_gain(parts, trained)
+        weight = adapted * np.exp(GAIN_ETA * better)
+        weight /= weight + 1.0 - adapted
+        adapted = float((1.0 - GAIN_SHARE) * weight + GAIN_SHARE * FIRST)
         overall.learn(parts)
-        own = segments.get(name)
-        if own is None:
-            own = HedgedFactors(relations, {}, overall.table, SEGMENT_SHARE)
-            segments[name] = own
-        own.prior = overall.table
+        overall.redistribute(SHARE, overall.prior)
         own.learn(parts)
+        for one in segments.values():
+            one.redistribute(SEGMENT_SHARE, overall.table)
+
+    def shown(hedged: HedgedFactors) -> dict[str, float]:
+        found = (hedged.factors**adapted).round(DIGITS).tolist()
+        return dict(zip(relations, found, strict=True))
+
     return {
-        "factors": overall.factors,
-        "experts": overall.weights,
+        "factors": shown(overall),
+        "experts": overall.weights | {ADAPTED: round(adapted, DIGITS)},
         "segments": {
-            name: {"factors": one.factors, "experts": one.weights}
+            name: {"factors": shown(one), "experts": one.weights}
             for name, one in sorted(segments.items())
         },
     }
