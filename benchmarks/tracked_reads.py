@@ -5,7 +5,7 @@
 Calls the application in this process, without a network, so that the difference is as large as it
 can be. Both kinds alternate in blocks; the median of the ratios is printed. Measured are CPU
 seconds of all threads. Those of a block with `track` include writing what it served, which a server
-does twice a second in the background: the thread that writes competes with the reads.
+does four times a second in the background: the thread that writes competes with the reads.
 """
 
 import argparse

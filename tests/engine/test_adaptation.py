@@ -145,10 +145,10 @@ def test_smooth_gain_is_the_gain_of_the_rank() -> None:
 
 
 def test_weights_that_predict_better_but_rank_worse_do_not_act() -> None:
-    """Three of four items are hopeless; the log-loss of these prefers the second relation."""
+    """Nineteen of twenty items are hopeless; the log-loss of these prefers the second relation."""
     top = np.array([[1.0, 0.0], *([[0.5, 0.25]] * 9)])
     hopeless = np.array([[0.05, 0.02], *([[1.0, 0.0]] * 9)])
-    samples = [("known 00-06", top if n % 4 == 0 else hopeless) for n in range(800)]
+    samples = [("known 00-06", top if n % 20 == 0 else hopeless) for n in range(800)]
     table = HedgedFactors(["a", "b"], learned({}, ["a", "b"], samples)["experts"])
     assert table.factors[1] > 2.0 * table.factors[0]
     assert smooth_gain(top, table.factors) < 0.5 * smooth_gain(top, np.ones(2))

@@ -107,6 +107,7 @@ def sampled_list(
     n_new: int = 0,
     keep_top: int = 0,
     seed: int,
+    overwrite: bool = False,
 ) -> Draw:
     """Draw each position from the best remaining candidates of randomly chosen samples.
 
@@ -134,6 +135,8 @@ def sampled_list(
         Number of first places that keep the ranking by score.
     seed : int
         Seed of the draws, from 0 to 2^64 - 1.
+    overwrite : bool
+        Whether `samples` may be changed, which saves a copy.
 
     Raises
     ------
@@ -147,11 +150,14 @@ def sampled_list(
     _check(scores, k, keep_top)
     if samples.ndim != 2 or not len(samples) or samples.shape[1] != len(scores):
         raise ValueError(f"samples have shape {samples.shape}; it must be [m, {len(scores)}]")
-    if not np.isfinite(samples).all():
+    # The sum decides faster, unless it overflows.
+    if not (math.isfinite(samples.sum()) or np.isfinite(samples).all()):
         raise ValueError("samples must be finite")
     _check_shares(floor, new, n_new, len(scores))
     k = min(k, len(scores))
-    return Draw(*_sampled(scores, samples, k, floor, new, n_new, keep_top, np.uint64(seed)))
+    # Candidates that are taken get the value -inf, so that the search for the best has one branch.
+    values = samples if overwrite else samples.copy()
+    return Draw(*_sampled(scores, values, k, floor, new, n_new, keep_top, np.uint64(seed)))
 
 
 def epsilon_list(scores: Doubles, k: int, *, epsilon: float, keep_top: int = 0, seed: int) -> Draw:
@@ -328,7 +334,7 @@ def _softmax(
 @njit(cache=True)
 def _sampled(
     scores: Doubles,
-    samples: Doubles,
+    values: Doubles,
     k: int,
     floor: float,
     new: float,
@@ -336,9 +342,7 @@ def _sampled(
     keep_top: int,
     seed: np.uint64,
 ) -> tuple[Longs, Doubles, NDArray[np.bool_]]:
-    m, n = samples.shape
-    # Candidates that are taken get the value -inf, so that the search for the best has one branch.
-    values = samples.copy()
+    m, n = values.shape
     taken = np.zeros(n, dtype=np.bool_)
     best_of = np.full(m, -1)
     order = np.empty(k, dtype=np.int64)

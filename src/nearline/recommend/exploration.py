@@ -24,9 +24,11 @@ from nearline.served.outcomes import sampled_weights
 
 Scores = NDArray[np.float64]
 
-# Rows of samples from which places are drawn, and new items that are candidates: content relations
-# give them scores before the first event.
-SAMPLES, MAX_NEW = 100, 20
+# Rows of samples from which places are drawn. Fewer of weights, since one item is then the best of
+# many rows, and each row takes longer.
+SAMPLES, WEIGHT_SAMPLES = 100, 64
+# New items that are candidates: content relations give them scores before the first event.
+MAX_NEW = 20
 # Items that became known last, among which new ones are searched.
 LAST = 400
 # Score of a new item in the rows in which it stands first; scores are at most 1 beside it. Among
@@ -135,8 +137,8 @@ def _drawn(
             values[:first, -n_new:] = FIRST + drawn
         shared["new"] = 0.0
     elif values is None:
-        values = relative[None]
-    return sampled_list(relative, values, k, **shared)
+        values = relative[None].copy()
+    return sampled_list(relative, values, k, overwrite=True, **shared)
 
 
 def relative_parts(
@@ -164,13 +166,15 @@ def relative_parts(
 
 
 def _linear_values(items: NDArray[np.int32], row: int, query: Query, seed: int) -> Scores | None:
-    """Return samples of scores with other weights of relations: float64 [SAMPLES, n]."""
+    """Return samples of scores with other weights of relations: float64 [WEIGHT_SAMPLES, n]."""
     history = query.histories.select(np.array([row]))
     found = relative_parts(history, items, query.view.model)
     if found is None:
         return None
     names, parts = found
-    weights = sampled_weights(query.view.outcomes, names, SAMPLES, np.random.default_rng(seed))
+    weights = sampled_weights(
+        query.view.outcomes, names, WEIGHT_SAMPLES, np.random.default_rng(seed)
+    )
     values = weights @ parts.T
     return values if query.factors is None else values * query.factors[items]
 

@@ -1,8 +1,9 @@
 """The served log of an open recommender: collected in memory, written in the background.
 
-Adding an entry appends to a queue in memory and waits for nothing. Twice a second, a thread writes
-the queue to the newest segment. A process that is killed loses what was served since the last time:
-less than a second.
+Adding an entry appends to a queue in memory and waits for nothing. Four times a second, a thread
+writes the queue to the newest segment. A process that is killed loses what was served since the
+last time. That is less than a second also if the machine is so busy that the thread, or the disk
+for which it waits, is late by half a second.
 """
 
 import logging
@@ -12,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from shutil import copyfile
 from threading import Event, Lock, RLock, Thread
+from time import monotonic
 from typing import Any
 
 from nearline.sealing import Seal
@@ -28,7 +30,7 @@ from nearline.served.segments import (
 
 logger = logging.getLogger(__name__)
 
-FLUSH_SECONDS = 0.5
+FLUSH_SECONDS = 0.25
 # Entries that are kept by a recommender in memory, of which the oldest are dropped beyond it, and
 # that wait to be written, to which no further ones are added.
 RING = 100_000
@@ -241,8 +243,12 @@ class ServedLog:
         return entries, times
 
     def _run(self) -> None:
-        while not self._stopping.wait(FLUSH_SECONDS):
+        took = 0.0
+        # The time that the disk took counts, so that entries don't wait for it and the pause.
+        while not self._stopping.wait(max(FLUSH_SECONDS - took, 0.01)):
+            begin = monotonic()
             try:
                 self.flush()
             except Exception:  # must not end the thread
                 logger.exception("served lists could not be logged")
+            took = monotonic() - begin

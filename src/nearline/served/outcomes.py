@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,6 +156,11 @@ def linear_prior(n_relations: int, rate: float) -> LinearPosterior:
     return LinearPosterior(n_relations, prior=4.0 * (1.0 - rate) / rate)
 
 
+@lru_cache(maxsize=8)
+def _unchanged_prior(n_relations: int, rate: float) -> LinearPosterior:
+    return linear_prior(n_relations, rate)
+
+
 def sampled_weights(
     outcomes: ItemOutcomes | None, relations: Sequence[str], m: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
@@ -165,5 +170,5 @@ def sampled_weights(
     if outcomes is not None and outcomes.relations == tuple(relations):
         linear = outcomes.linear
     if linear is None:
-        linear = linear_prior(len(relations), rate)
+        linear = _unchanged_prior(len(relations), rate)
     return 1.0 + linear.samples(m, rng, scale=math.sqrt(rate * (1.0 - rate))) / rate
