@@ -13,7 +13,7 @@ TWO    := -n 2 --dist loadfile --no-loadscope-reorder
 # Without bytecode, each of the many processes that tests start compiles the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test coverage check format bench docs docs-test lock image sbom ui pages clean
+.PHONY: setup demo test coverage check format bench docs docs-test lock image image-check sbom ui pages clean
 
 setup: $(STAMP)
 
@@ -92,6 +92,10 @@ lock: $(STAMP)
 # Build the container image as root, without an engine; see deploy/image.sh.
 image:
 	deploy/image.sh
+
+# Start that image as root, without an engine, and send it the curl story of the README.
+image-check:
+	$(PYTHON) deploy/check_image.py
 
 # Software bill of materials (CycloneDX) of the locked packages.
 sbom:

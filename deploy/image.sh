@@ -4,16 +4,15 @@
 #   deploy/image.sh [FOLDER]     # FOLDER keeps the base and the image's storage; default build/image
 #
 # Needs buildah and debootstrap (apt-get install --no-install-recommends buildah debootstrap).
-# MIRROR is a mirror of Debian, LOCK the packages to install: requirements.encoder.lock adds the text encoder.
+# MIRROR is a mirror of Debian other than debootstrap's own, LOCK the packages to install: requirements.encoder.lock adds the text encoder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=$(realpath -m "${1:-build/image}")
-mirror=${MIRROR:-http://deb.debian.org/debian}
 mkdir -p "$folder"
 storage=(--root "$folder/storage" --runroot "$folder/run" --storage-driver vfs)
 
 if [ ! -f "$folder/base.tar" ]; then
-    debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$folder/base" "$mirror"
+    debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$folder/base" ${MIRROR:+"$MIRROR"}
     tar -C "$folder/base" -cf "$folder/base.tar" --exclude '*.deb' --exclude './var/cache/apt/*.bin' --exclude './var/lib/apt/lists/*' \
         --exclude './usr/share/doc/*' --exclude './usr/share/man/*' --exclude './usr/share/locale/*' .
     rm -rf "$folder/base"

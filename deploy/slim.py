@@ -12,6 +12,7 @@ import compileall
 import hashlib
 import py_compile
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,11 @@ from pathlib import Path
 FOLDERS = ("tests", "include", "src", "__pycache__")
 FILES = ("*.pyi", "*.pyx", "*.pxd", "*.pxi", "*.h", "*.hpp", "*.c", "*.cpp", "*.a", "*.lib")
 FLIGHT = ("libarrow_flight*", "libarrow_python_flight*", "_flight*.so")
-COMPILED = ("nearline", "litestar", "msgspec", "numpy", "click", "anyio", "rich", "rich_click")
+COMPILED = (
+    *("nearline", "litestar", "msgspec", "numpy", "click", "anyio", "rich", "rich_click", "numba"),
+    *("llvmlite", "snowballstemmer", "pyarrow", "yaml", "apsw", "granian", "prometheus_client"),
+)
+LOADED = 1  # PT_LOAD, the kind of a segment of an ELF file that is mapped into memory
 # The files never change in an image, so their times need not be looked at.
 UNCHECKED = py_compile.PycInvalidationMode.UNCHECKED_HASH
 
@@ -48,10 +53,36 @@ def main(environment: Path) -> None:
     libraries = sorted(file for file in packages.rglob("*.so*") if not file.is_symlink())
     if shutil.which("strip"):
         for library in libraries:
-            subprocess.run(["strip", "--strip-unneeded", library], check=True)
+            _strip(library)
     _link_copies(libraries)
     for name in COMPILED:
         compileall.compile_dir(packages / name, quiet=1, invalidation_mode=UNCHECKED)
+
+
+def _strip(library: Path) -> None:
+    """Remove the symbols of a library, unless the result couldn't be loaded."""
+    stripped = library.with_name(library.name + ".stripped")
+    subprocess.run(["strip", "--strip-unneeded", "-o", stripped, library], check=True)
+    # strip moves the segments of some libraries whose names patchelf has edited, as wheels have.
+    if _aligned(stripped.read_bytes()):
+        shutil.copyfile(stripped, library)
+    stripped.unlink()
+
+
+def _aligned(library: bytes) -> bool:
+    """Return whether the loader accepts the segments of a library (64-bit ELF).
+
+    The loader maps whole pages: the address and the offset in the file of a segment must be
+    equal modulo its alignment.
+    """
+    (table,) = struct.unpack_from("<Q", library, 0x20)
+    size, count = struct.unpack_from("<HH", library, 0x36)
+    for start in range(table, table + size * count, size):
+        kind, _, offset, address = struct.unpack_from("<IIQQ", library, start)
+        (alignment,) = struct.unpack_from("<Q", library, start + 0x30)
+        if kind == LOADED and (address - offset) % max(alignment, 1):
+            return False
+    return True
 
 
 def _link_copies(libraries: list[Path]) -> None:

@@ -151,3 +151,13 @@ def test_a_store_with_a_model_that_could_not_be_measured_is_trained(tmp_path: Pa
     assert "1 user, 1 item, 1 record." in said
     assert "Accuracy is unknown: no user has two interactions" in said
     assert check("store", "--store", store)["status"] == "ok"
+
+
+def test_kernels_that_were_compiled_into_a_read_only_folder_are_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("nearline.cli.doctor._writable", lambda folder: False)
+    assert check("compiler cache")["status"] == "warning"
+    (tmp_path / "slab.append-31.py311.nbi").touch()
+    assert check("compiler cache")["status"] == "ok"

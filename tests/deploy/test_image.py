@@ -2,6 +2,7 @@
 
 import runpy
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -43,3 +44,15 @@ def test_second_copies_of_a_library_become_links(tmp_path: Path) -> None:
     SLIM["_link_copies"](copies)
     assert [path.is_symlink() for path in copies] == [False, True, False]
     assert copies[1].read_bytes() == b"1"
+
+
+@pytest.mark.parametrize(("offset", "aligned"), [(0x3000, True), (0x3010, False)])
+def test_a_library_whose_segments_were_moved_is_not_stripped(offset: int, aligned: bool) -> None:
+    """ELF: a header of 64 bytes, then a table of segments of 56 bytes."""
+    header = bytearray(64)
+    struct.pack_into("<Q", header, 0x20, 64)  # where the table is
+    struct.pack_into("<HH", header, 0x36, 56, 2)  # size and number of its entries
+    # Type, flags, offset in the file, two addresses, two sizes, alignment.
+    note = struct.pack("<IIQQQQQQ", 4, 0, 0x11, 0x0, 0, 0, 0, 0x1000)
+    code = struct.pack("<IIQQQQQQ", 1, 5, offset, 0x5000, 0, 0, 0, 0x1000)
+    assert SLIM["_aligned"](bytes(header) + note + code) is aligned

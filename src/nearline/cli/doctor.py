@@ -13,7 +13,7 @@ import click
 
 from nearline.cli.options import example, json_option, open_store
 from nearline.cli.output import write_json, write_table
-from nearline.common.compiler_cache import cache_folders
+from nearline.common.compiler_cache import cache_folders, is_empty
 from nearline.common.counts import count
 from nearline.errors import NearlineError, StoreInUse
 
@@ -115,6 +115,9 @@ def _compiler_cache() -> Check:
     for folder in folders:
         if _writable(folder):
             return Check("compiler cache", "ok", str(folder))
+    if not is_empty():
+        found = f"{', '.join(map(str, folders))}: read-only, with compiled kernels"
+        return Check("compiler cache", "ok", found)
     return Check(
         "compiler cache",
         "warning",

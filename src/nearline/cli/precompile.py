@@ -1,5 +1,7 @@
 """Compilation of the kernels before they are needed."""
 
+from tempfile import TemporaryDirectory
+
 
 def compile_kernels() -> None:
     """Compile the kernels that training and serving need, into the compiler's cache.
@@ -9,6 +11,7 @@ def compile_kernels() -> None:
     """
     from nearline.data import synthetic_shop
     from nearline.engine import Recommender
+    from nearline.server.host import load_kernels
 
     shop = synthetic_shop(users=60, items=40, events=900, seed=0)
     with Recommender() as untrained:
@@ -28,3 +31,13 @@ def compile_kernels() -> None:
         rec.rank(user, [item])
         rec.search("a")
         rec.trending()
+    load_kernels()
+    with TemporaryDirectory() as folder:
+        with Recommender(folder) as rec:
+            rec.fit(shop.interactions)
+        # A snapshot is read from files, whose arrays cannot be written: kernels differ by that.
+        with Recommender(folder) as rec:
+            rec.recommend(user, explain=True)
+            rec.similar(item)
+            rec.observe(user_id=user, item_id=item)
+            rec.recommend(user)

@@ -132,7 +132,7 @@ class EngineHost:
         if not self._warm:
             return self._open_engine()
         with ThreadPoolExecutor(1) as pool:
-            warm = pool.submit(_load_kernels)
+            warm = pool.submit(load_kernels)
             engine = self._open_engine()
         warm.result()
         _load_model(engine)
@@ -172,14 +172,7 @@ class EngineHost:
         return asyncio.wrap_future(opened, loop=loop)
 
 
-def _load_model(engine: Recommender) -> None:
-    """Compute a list with the model of the store, whose kernels may differ from those below."""
-    with suppress(NearlineError):  # what is wrong is for the first request to say
-        for item in engine.trending(1):
-            engine.recommend("anyone", history=[item.item_id])
-
-
-def _load_kernels() -> None:
+def load_kernels() -> None:
     """Call each compiled kernel once, so that loading them doesn't delay the first request."""
     with Recommender() as scratch:
         scratch.put_item("a", text="one")
@@ -193,3 +186,10 @@ def _load_kernels() -> None:
         scratch.recommend("u", diversity=0.5, repeats="include")
         scratch.similar("a")
         scratch.forget("u").result()
+
+
+def _load_model(engine: Recommender) -> None:
+    """Compute a list with the model of the store, whose kernels may differ from those above."""
+    with suppress(NearlineError):  # what is wrong is for the first request to say
+        for item in engine.trending(1):
+            engine.recommend("anyone", history=[item.item_id])
