@@ -1,11 +1,11 @@
 """Start the image as an engine would, and send it the curl story of the README.
 
-    python3 deploy/check_image.py [FOLDER]     # FOLDER is that of deploy/image.sh; default build/image
+    python3 deploy/check_image.py [FOLDER]     # the folder of deploy/image.sh; default build/image
 
-It needs root, buildah, util-linux and curl, and no engine. The server runs as the user of the image, without
-capabilities, in namespaces of its own for mounts, processes and the network, on a read-only root; only /store and /tmp
-can be written. Fails if the image is over 600 MB, if `/readyz` takes over 10 seconds, if the image's health check
-fails, or if an answer differs from the README.
+It needs root, buildah, util-linux and curl, and no engine. The server runs as the user of the
+image, without capabilities, in namespaces of its own for mounts, processes and the network, on a
+read-only root; only /store and /tmp can be written. Fails if the image is over 600 MB, if `/readyz`
+takes over 10 seconds, if the health check fails, or if an answer differs from the README.
 """
 
 import json
@@ -42,7 +42,7 @@ class Container:
         _mount("--bind", str(root), str(root))
         _mount("-o", "remount,ro,bind", str(root))
         _mount("-t", "tmpfs", "tmpfs", str(root / "tmp"))
-        os.chmod(root / "tmp", 0o1777)
+        (root / "tmp").chmod(0o1777)
         _mount("-t", "proc", "proc", str(root / "proc"))
         _mount("--bind", str(store), str(root / "store"))
         _mount("-t", "tmpfs", "tmpfs", str(root / "dev"))
@@ -142,7 +142,11 @@ def _stop(server: subprocess.Popen) -> None:
     """Stop the server as an engine does."""
     server.send_signal(signal.SIGTERM)
     output, _ = server.communicate(timeout=30)
-    _report("stops by SIGTERM", output.strip().splitlines()[-1] if output else "", server.returncode == 0)
+    _report(
+        "stops by SIGTERM",
+        output.strip().splitlines()[-1] if output else "",
+        server.returncode == 0,
+    )
 
 
 def _ready() -> bool:

@@ -1,4 +1,4 @@
-"""Kernels that were compiled into a folder that cannot be written are used, and others compiled beside."""
+"""Kernels in a folder that cannot be written are used, and others compiled elsewhere."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def call(kind: str, folders: Path) -> list[int]:
-    """Call a kernel in a process that may only read the folder of kernels; return hits and misses."""
+    """Call a kernel in a process of its own; return hits and misses of the compiler's cache."""
     settings = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.pathsep.join(sys.path),

@@ -13,7 +13,7 @@ def compile_kernels() -> None:
     from nearline.engine import Recommender
     from nearline.server.host import load_kernels
 
-    shop = synthetic_shop(users=60, items=40, events=900, seed=0)
+    shop = synthetic_shop(users=200, items=60, events=3_000, seed=0)
     with Recommender() as untrained:
         untrained.put_item("a", title="green tea")
         untrained.observe(user_id="u", item_id="a")

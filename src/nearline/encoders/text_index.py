@@ -64,6 +64,8 @@ class TextIndex:
         vectors = self.encoder.fit(texts)
         self._digests = np.array([_digest(text) for text in texts], dtype=np.int64)
         self._set_base(vectors, self.encoder.n_terms)
+        if not len(vectors.items):
+            return vectors
         if longest_search(vectors, self._postings) <= EXACT_TOGETHER:
             return product_edges(vectors, self._postings, len(texts), top_k=k)
         return nearest_rows(self._vectors, self._postings, self._later.arrays, min(k, len(texts)))

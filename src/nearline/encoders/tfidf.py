@@ -110,6 +110,9 @@ class TfIdf:
         The time complexity is O(total number of words).
         """
         self._reader.survey(texts)
+        if not any(texts):  # then the kernels for texts need not be compiled
+            indptr = np.zeros(len(texts) + 1, dtype=np.int64)
+            return Rows(indptr, np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
         blocks = [self._learn(self._reader.read(block)) for block in _blocks(texts)]
         sizes, columns, counts = (
             np.concatenate([np.zeros(0, kind), *(block[field] for block in blocks)])

@@ -1,4 +1,4 @@
-"""Arrays that grow."""
+"""Arrays that grow, and arrays for kernels."""
 
 from typing import TypeVar
 
@@ -30,3 +30,14 @@ def resized(array: NDArray[Scalar], rows: int) -> NDArray[Scalar]:
     longer = np.zeros((rows, *array.shape[1:]), dtype=array.dtype)
     longer[: len(array)] = array
     return longer
+
+
+def read_only(array: NDArray[Scalar]) -> NDArray[Scalar]:
+    """Return a view that cannot be written.
+
+    For Numba, arrays that can and cannot be written have different types. A kernel that is called
+    with both, such as new arrays and those of a snapshot, is compiled once if it gets this view.
+    """
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from nearline.kernels.chunks import map_chunks
 from nearline.kernels.row_factors import EQUAL, row_factors
+from nearline.kernels.sorting import zero
 from nearline.kernels.topk import check_k, finish_row, finished_lists, offer, start_lists
 
 Ints = NDArray[np.int32]
@@ -147,7 +148,7 @@ def gather(
         Number of other items.
     """
     reach = len(steps) // 2
-    count = 0
+    count = zero()
     for place in range(places.indptr[item], places.indptr[item + 1]):
         entry = places.entries[place]
         row = places.row_of_entry[entry]
@@ -185,10 +186,10 @@ def _pair_rows(
     totals = np.zeros(len(target), dtype=np.int64)
     touched = np.empty(len(target), dtype=np.int32)
     lists = start_lists(last - first, top_k)
-    filled = 0
+    filled = zero()
     for item in range(first, last):
         count = gather(item, rows, places, steps, factors, totals, touched)
-        size = 0
+        size = zero()
         for at in range(count):
             j = touched[at]
             value = totals[j] * UNIT / (source[item] * target[j] + offset)
@@ -300,7 +301,7 @@ def _product_rows(
     touched = np.empty(n_columns, dtype=np.int32)
     marked = np.zeros(n_columns, dtype=np.bool_)
     lists = start_lists(last - first, top_k)
-    filled = 0
+    filled = zero()
     for row in range(first, last):
         count = 0
         for entry in range(left.indptr[row], left.indptr[row + 1]):
@@ -313,7 +314,7 @@ def _product_rows(
                     touched[count] = j
                     count += 1
                 totals[j] += weight * right.weights[inner]
-        size = 0
+        size = zero()
         for at in range(count):
             j = touched[at]
             if totals[j] > 0.0 and (diagonal or j != row):

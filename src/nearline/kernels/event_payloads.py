@@ -11,6 +11,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from nearline.kernels.sorting import zero
+
 Bytes = NDArray[np.uint8]
 Longs = NDArray[np.int64]
 Ints = NDArray[np.int32]
@@ -21,10 +23,10 @@ OTHER, EVENT, ERASED = 0, 1, 2
 # Columns of the positions of texts.
 USER, ITEM, KIND = 0, 1, 2
 HEAD = np.frombuffer(b"\xa4type\xa5event", dtype=np.uint8)
-NAMES = np.frombuffer(b"user_iditem_idtimestampeventvalueevent_idsession_id", dtype=np.uint8)
-# Start and length of each name in `NAMES`.
-_USER, _ITEM, _TIME, _KIND, _VALUE = (0, 7), (7, 7), (14, 9), (23, 5), (28, 5)
-_EVENT_ID, _SESSION = (33, 8), (41, 10)
+NAMES = np.frombuffer(b"user_iditem_ideventtimestampvalueevent_idsession_id", dtype=np.uint8)
+# Fields after the columns, and the end of each field's name in `NAMES`.
+_TIME, _VALUE, _EVENT_ID, _SESSION = 3, 4, 5, 6
+NAME_ENDS = np.array([0, 7, 14, 19, 28, 33, 41, 51])
 _NIL, _FLOAT32, _FLOAT64 = 0xC0, 0xCA, 0xCB
 _STR8, _STR16, _STR32 = 0xD9, 0xDA, 0xDB
 
@@ -51,13 +53,23 @@ class ParsedEvents(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def _equals(data: Bytes, start: int, length: int, names: Bytes, name: tuple[int, int]) -> bool:
-    same = length == name[1]
+def _equals(data: Bytes, start: int, length: int, names: Bytes, first: int, last: int) -> bool:
+    """Return whether a text is equal to the part of `names` from `first` to ``last - 1``."""
+    same = length == last - first
     at = 0
     while same and at < length:
-        same = data[start + at] == names[name[0] + at]
+        same = data[start + at] == names[first + at]
         at += 1
     return same
+
+
+@njit(nogil=True, cache=True)
+def _field(data: Bytes, start: int, length: int, names: Bytes, name_ends: Longs) -> int:
+    """Return the number of a field by its name; -1 if there is none of this name."""
+    for field in range(len(name_ends) - 1):
+        if _equals(data, start, length, names, name_ends[field], name_ends[field + 1]):
+            return field
+    return -1
 
 
 @njit(nogil=True, cache=True)
@@ -76,14 +88,18 @@ def _text(data: Bytes, at: int, end: int) -> tuple[int, int]:
     head = data[at]
     if 0xA0 <= head < 0xC0:
         start, length = at + 1, int(head) - 0xA0
-    elif head == _STR8 and at + 2 <= end:
-        start, length = at + 2, _whole(data, at + 1, 1)
-    elif head == _STR16 and at + 3 <= end:
-        start, length = at + 3, _whole(data, at + 1, 2)
-    elif head == _STR32 and at + 5 <= end:
-        start, length = at + 5, _whole(data, at + 1, 4)
     else:
-        return at, -1
+        width = zero()  # bytes of the length
+        if head == _STR8:
+            width += 1
+        elif head == _STR16:
+            width += 2
+        elif head == _STR32:
+            width += 4
+        start = at + 1 + width
+        if width == 0 or start > end:
+            return at, -1
+        length = _whole(data, at + 1, width)
     return (start, length) if start + length <= end else (at, -1)
 
 
@@ -111,6 +127,7 @@ def _number(data: Bytes, at: int, end: int, eight: Bytes, one: Doubles) -> tuple
 def _parse(
     data: Bytes,
     names: Bytes,
+    name_ends: Longs,
     head: Bytes,
     ends: Longs,
     eight: Bytes,
@@ -126,10 +143,11 @@ def _parse(
         if end - at <= len(head) or not 0x80 <= data[at] < 0x90:
             continue
         fields = int(data[at]) - 0x80
-        if not _equals(data, at + 1, len(head), head, (0, len(head))):
+        if not _equals(data, at + 1, len(head), head, zero(), len(head)):
             continue
         at += 1 + len(head)
-        out.lengths[:, row] = 0
+        for field in range(KIND + 1):
+            out.lengths[field, row] = 0
         out.times[row], out.values[row] = np.nan, np.nan
         for _ in range(fields - 1):
             start, length = _text(data, at, end)
@@ -137,26 +155,18 @@ def _parse(
                 at = -1
                 break
             at = start + length
-            column = -1
-            if _equals(data, start, length, names, _USER):
-                column = USER
-            elif _equals(data, start, length, names, _ITEM):
-                column = ITEM
-            elif _equals(data, start, length, names, _KIND):
-                column = KIND
-            if column >= 0:
-                out.starts[column, row], out.lengths[column, row] = _text(data, at, end)
-                if out.lengths[column, row] <= 0:
+            field = _field(data, start, length, names, name_ends)
+            if 0 <= field <= KIND:
+                out.starts[field, row], out.lengths[field, row] = _text(data, at, end)
+                if out.lengths[field, row] <= 0:
                     at = -1
                     break
-                at = out.starts[column, row] + out.lengths[column, row]
-            elif _equals(data, start, length, names, _TIME):
+                at = out.starts[field, row] + out.lengths[field, row]
+            elif field == _TIME:
                 out.times[row], at = _number(data, at, end, eight, one)
-            elif _equals(data, start, length, names, _VALUE):
+            elif field == _VALUE:
                 out.values[row], at = _number(data, at, end, eight, one)
-            elif _equals(data, start, length, names, _EVENT_ID) or _equals(
-                data, start, length, names, _SESSION
-            ):
+            elif field in (_EVENT_ID, _SESSION):
                 start, length = _text(data, at, end)
                 at = start + length if length >= 0 else -1
             else:
@@ -187,5 +197,5 @@ def parse_events(data: Bytes, ends: Longs) -> ParsedEvents:
         np.zeros(n),
         np.zeros(n),
     )
-    _parse(data, NAMES, HEAD, ends, eight, eight.view("<f8"), out)
+    _parse(data, NAMES, NAME_ENDS, HEAD, ends, eight, eight.view("<f8"), out)
     return out

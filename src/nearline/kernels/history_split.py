@@ -8,7 +8,6 @@ Longs = NDArray[np.int64]
 Doubles = NDArray[np.float64]
 
 
-@njit(nogil=True, cache=True)
 def came_before(
     indptr: Longs, times: Doubles, new_indptr: Longs, new_times: Doubles
 ) -> NDArray[np.bool_]:
@@ -26,11 +25,21 @@ def came_before(
     bool [m]
         For each event of the histories: False for the newest arrivals, True for the others.
     """
+    if not len(new_times):
+        return np.ones(len(times), dtype=np.bool_)
+    rows = np.repeat(np.arange(len(new_indptr) - 1), np.diff(new_indptr))
+    return _came_before(indptr, times, new_indptr, new_times[np.lexsort((new_times, rows))])
+
+
+@njit(nogil=True, cache=True)
+def _came_before(
+    indptr: Longs, times: Doubles, new_indptr: Longs, arrived: Doubles
+) -> NDArray[np.bool_]:
+    """Return which events arrived before others, whose times are sorted in each history."""
     before = np.ones(len(times), dtype=np.bool_)
     for row in range(len(indptr) - 1):
-        arrived = np.sort(new_times[new_indptr[row] : new_indptr[row + 1]])
         place = indptr[row + 1] - 1
-        for at in range(len(arrived) - 1, -1, -1):
+        for at in range(new_indptr[row + 1] - 1, new_indptr[row] - 1, -1):
             # Among events with equal times, the newest arrivals are the last ones.
             while place >= indptr[row] and times[place] != arrived[at]:
                 place -= 1

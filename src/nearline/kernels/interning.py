@@ -72,7 +72,8 @@ def _intern(
             number = count
             table[slot] = number
             hashes[number] = hashed
-            texts[ends[number] : ends[number] + length] = data[start : start + length]
+            for place in range(length):  # compiles faster than a copy of a slice
+                texts[ends[number] + place] = data[start + place]
             ends[number + 1] = ends[number] + length
             count += 1
         out[at] = number

@@ -13,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from nearline.kernels.sets import Sets
+from nearline.kernels.sorting import zero
 from nearline.kernels.topk import finish_row, finished_lists, offer, start_lists
 
 Ints = NDArray[np.int32]
@@ -110,7 +111,8 @@ def _add_up(rows: Sets, row: int, index: Index, head: Head, scratch: RowScratch)
     lists, counts, sums = index.lists, scratch.counts, scratch.sums
     known = len(head.ranks) > 0 and head.ranks[row] < len(head.counts)
     if known:
-        counts[: len(head.counts)] = head.counts[head.ranks[row]]
+        for rank in range(len(head.counts)):  # compiles faster than a copy of a slice
+            counts[rank] = head.counts[head.ranks[row], rank]
     met = 0
     for entry in range(rows.indptr[row], rows.indptr[row + 1]):
         feature = rows.items[entry]
@@ -162,7 +164,7 @@ def _select_met(
 
     The neighbours are put into the heap, and the working memory is set to zero.
     """
-    size = 0
+    size = zero()
     weighted = len(index.weights) > 0
     targets, counts, sums = index.lists, scratch.counts, scratch.sums
     for entry in range(rows.indptr[row], rows.indptr[row + 1]):
@@ -209,7 +211,7 @@ def _select_blocks(
 
     The neighbours are put into the heap, and the working memory is set to zero.
     """
-    size = 0
+    size = zero()
     weighted = len(index.weights) > 0
     counts, sums = scratch.counts, scratch.sums
     n_targets = len(index.labels)
@@ -232,9 +234,11 @@ def _select_blocks(
                 label = index.labels[rank]
                 if value > limits.threshold and (limits.diagonal or label != row):
                     size = offer(heap_scores, heap_items, size, value, label)
-        counts[start:end] = 0
+        for rank in range(start, end):
+            counts[rank] = 0
         if weighted:
-            sums[start:end] = 0.0
+            for rank in range(start, end):
+                sums[rank] = 0.0
     return size
 
 
@@ -259,7 +263,7 @@ def nearest(
     """
     lists = start_lists(last - first, limits.top_k)
     heap_scores, heap_items = lists.scores, lists.items
-    filled = 0
+    filled = zero()
     for position in range(first, last):
         row = order[position]
         met = _add_up(rows, row, index, head, scratch)

@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from nearline.kernels.arrays import read_only
 from nearline.kernels.chunks import map_chunks
 from nearline.kernels.edges import (
     UNIT,
@@ -23,6 +24,7 @@ from nearline.kernels.edges import (
     pair_units,
 )
 from nearline.kernels.row_factors import EQUAL, row_factors
+from nearline.kernels.sorting import sort_items, zero
 from nearline.kernels.topk import check_k, offer
 
 Ints = NDArray[np.int32]
@@ -69,7 +71,8 @@ class Changes(NamedTuple):
 @njit(nogil=True, cache=True)
 def _wider(array: NDArray[Any], filled: int, room: int) -> NDArray[Any]:
     wider = np.empty(room, dtype=array.dtype)
-    wider[:filled] = array[:filled]
+    for at in range(filled):  # compiles faster than a copy of a slice
+        wider[at] = array[at]
     return wider
 
 
@@ -92,25 +95,27 @@ def count_rows(
     sizes = np.zeros(last - first, dtype=np.int64)
     out_items = np.empty(1_024, dtype=np.int32)
     out_units = np.empty(1_024, dtype=np.int64)
-    filled = 0
+    filled = zero()
     for item in range(first, last):
         count = gather(item, rows, places, steps, factors, totals, touched)
         if count <= most:
-            kept = np.sort(touched[:count])
+            size, kept = count, touched
         else:
-            size = 0
+            size, kept = zero(), heap_items
             for at in range(count):
                 other = touched[at]
                 size = offer(heap_values, heap_items, size, np.float64(totals[other]), other)
-            kept = np.sort(heap_items[:size])
-        if filled + len(kept) > len(out_items):
-            room = 2 * (filled + len(kept))
+        # Also changes the order of the touched items, which does not matter any more.
+        sort_items(kept, size)
+        if filled + size > len(out_items):
+            room = 2 * (filled + size)
             out_items, out_units = _wider(out_items, filled, room), _wider(out_units, filled, room)
-        for other in kept:
+        for at in range(size):
+            other = kept[at]
             out_items[filled] = other
             out_units[filled] = totals[other]
             filled += 1
-        sizes[item - first] = len(kept)
+        sizes[item - first] = size
         for at in range(count):
             totals[touched[at]] = 0
     return sizes, out_items[:filled].copy(), out_units[:filled].copy()
@@ -212,7 +217,7 @@ def _strongest_rows(
         row = range(counts.indptr[item], counts.indptr[item + 1])
         cut, lowest, lowest_item = len(row) > top_k, 0.0, 0
         if cut:
-            size = 0
+            size = zero()
             for entry in row:
                 j = counts.items[entry]
                 value = counts.units[entry] * UNIT / (source[item] * target[j] + offset)
@@ -252,6 +257,8 @@ def strongest(
         One row per item, sorted by item. Weights are counts, not quotients.
     """
     check_k(top_k, "top_k")
+    indptr, items, units = counts
+    counts = Counts(read_only(indptr), read_only(items), read_only(units))
     return pack(
         map_chunks(
             lambda first, last: _strongest_rows(counts, source, target, offset, top_k, first, last),

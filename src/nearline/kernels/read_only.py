@@ -12,9 +12,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from numba import config
+from numba.core import config as numba_config
 from numba.core.caching import InTreeCacheLocator
+
+# Numba has no types.
+config: Any = numba_config
 
 # The locators of Numba, in its order, and ours behind them.
 LOCATORS = (
@@ -27,15 +31,14 @@ LOCATORS = (
 )
 
 
-class LinkedLocator(InTreeCacheLocator):  # type: ignore[misc]
+class LinkedLocator(InTreeCacheLocator):
     """A folder for compiled kernels, with links to those in a folder that cannot be written."""
 
     def __init__(self, py_func: Callable[..., object], py_file: str) -> None:
-        super().__init__(py_func, py_file)
-        kept = Path(self._cache_path)
-        if config.CACHE_DIR:
-            kept = Path(config.CACHE_DIR, self.get_suitable_cache_subpath(py_file))
-        self._cache_path = str(_linked(kept, self.get_suitable_cache_subpath(py_file)))
+        super().__init__(py_func, py_file)  # type: ignore[no-untyped-call]
+        name: str = self.get_suitable_cache_subpath(py_file)  # type: ignore[no-untyped-call]
+        kept = Path(config.CACHE_DIR, name) if config.CACHE_DIR else Path(self._cache_path)
+        self._cache_path = str(_linked(kept, name))
 
 
 @cache

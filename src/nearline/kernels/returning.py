@@ -18,10 +18,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from nearline.kernels.arrays import read_only
 from nearline.kernels.chunks import map_chunks
 from nearline.kernels.edges import Rows
 from nearline.kernels.score_memory import Scratch, clear, scratch_of
 from nearline.kernels.scoring import NOTHING, Graph, accumulate, mark_seen
+from nearline.kernels.sorting import zero
 from nearline.kernels.topk import Best, check_k, offer, write_best
 
 Ints = NDArray[np.int32]
@@ -139,7 +141,7 @@ def _recommend_returning(
         count, mass = _fill(graph, terms, rows, row, scratch, own, not exclude_seen)
         if exclude_seen:
             mark_seen(rows, row, graph.n_items, scratch.seen, True)
-        size = 0
+        size = zero()
         if mass > 0.0:
             for at in range(count):
                 item = scratch.touched[at]
@@ -191,7 +193,7 @@ def recommend_returning(
     check_k(k)
     n = len(rows.indptr) - 1
     everything = allowed is None
-    mask = NOTHING if allowed is None else allowed
+    mask = read_only(NOTHING if allowed is None else allowed)
     items = np.full((n, k), -1, dtype=np.int32)
     scores = np.zeros((n, k), dtype=np.float32)
 

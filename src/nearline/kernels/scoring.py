@@ -24,9 +24,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from nearline.kernels.arrays import read_only
 from nearline.kernels.chunks import map_chunks
 from nearline.kernels.edges import Rows
 from nearline.kernels.score_memory import Scratch, clear, scratch_of
+from nearline.kernels.sorting import zero
 from nearline.kernels.topk import Best, check_k, offer, write_best
 
 Ints = NDArray[np.int32]
@@ -142,8 +144,7 @@ def _add_row(
 @njit(nogil=True, cache=True)
 def accumulate(graph: Graph, rows: Rows, row: int, scratch: Scratch) -> int:
     """Compute the scores of a history in the working memory; return the number of items."""
-    count = 0
-    age = 0
+    count, age = zero(), zero()
     for event in range(rows.indptr[row + 1] - 1, rows.indptr[row] - 1, -1):
         item = rows.items[event]
         if item < 0 or item >= graph.n_items:
@@ -195,7 +196,7 @@ def _recommend_rows(
         count = accumulate(graph, rows, row, scratch)
         if exclude_seen:
             mark_seen(rows, row, graph.n_items, scratch.seen, True)
-        size = 0
+        size = zero()
         for at in range(count):
             item = scratch.touched[at]
             score = scratch.totals[item]
@@ -239,7 +240,7 @@ def recommend_rows(
     check_k(k)
     n = len(rows.indptr) - 1
     everything = allowed is None
-    mask = NOTHING if allowed is None else allowed
+    mask = read_only(NOTHING if allowed is None else allowed)
     items = np.full((n, k), -1, dtype=np.int32)
     scores = np.zeros((n, k), dtype=np.float32)
 

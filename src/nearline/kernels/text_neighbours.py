@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from nearline.kernels.chunks import map_chunks
 from nearline.kernels.edges import Rows, pack
+from nearline.kernels.sorting import zero
 from nearline.kernels.text_search import (
     EXACT,
     EXACT_TOGETHER,
@@ -34,7 +35,7 @@ def _nearest_rows(
     sizes = np.zeros(last - first, dtype=np.int64)
     items = np.empty((last - first) * k, dtype=np.int32)
     values = np.empty((last - first) * k, dtype=np.float32)
-    filled = 0
+    filled = zero()
     for row in range(first, last):
         own = slice(rows.indptr[row], rows.indptr[row + 1])
         columns = rows.items[own].copy()
@@ -91,7 +92,7 @@ def _nearest_added(
     sizes = np.zeros(last - first, dtype=np.int64)
     found_items = np.empty((last - first) * k, dtype=np.int32)
     values = np.empty((last - first) * k, dtype=np.float32)
-    filled = 0
+    filled = zero()
     for row in range(first, last):
         item = items[row]
         start, size = later.starts[item], later.sizes[item]

@@ -15,6 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from nearline.kernels.edges import Rows
+from nearline.kernels.sorting import zero
 from nearline.kernels.topk import best_first, offer
 
 Ints = NDArray[np.int32]
@@ -250,7 +251,7 @@ def _gather(
     scratch: SearchScratch,
 ) -> int:
     """Sum the products of a vector with those of other items in the scratch; count the items."""
-    count = 0
+    count = zero()
     if frequencies.sum() <= exact:
         for t in range(len(columns)):
             most, weight = len(scratch.totals), np.float64(values[t])
@@ -319,7 +320,7 @@ def nearest(
     count = _gather(rows, postings, later, columns, values, chains, frequencies, k, exact, scratch)
     heap_values = np.empty(k, dtype=np.float64)
     heap_items = np.empty(k, dtype=np.int32)
-    size = 0
+    size = zero()
     for at in range(count):
         j = touched[at]
         if totals[j] > 0.0 and j != item and (not filtered or (j < len(allowed) and allowed[j])):

@@ -12,6 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from nearline.kernels.chunks import map_chunks
+from nearline.kernels.sorting import zero
 
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
@@ -214,7 +215,7 @@ def _top_k_rows(
     heap_scores = np.empty(k, dtype=np.float64)
     heap_items = np.empty(k, dtype=np.int32)
     for row in range(first, last):
-        size = 0
+        size = zero()
         for item in range(scores.shape[1]):
             score = scores[row, item]
             if score > above:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from nearline.common.progress import Progress, no_progress
 from nearline.data.dataset import Dataset, FloatArray, Histories, IntArray
+from nearline.kernels.arrays import read_only
 from nearline.kernels.csr import Csr
 from nearline.kernels.edges import Rows, pack
 from nearline.kernels.scoring import Graph, recommend_rows, score_parts, score_rows
@@ -71,7 +72,7 @@ def weights_graph(weights: Rows) -> Graph:
     n_items = len(weights.indptr) - 1
     return Graph(
         indptr=np.ascontiguousarray(weights.indptr[None, :]),
-        items=weights.items,
+        items=read_only(weights.items),
         values=weights.weights,
         heads=np.full((1, n_items), -1, dtype=np.int64),
         following=np.zeros(0, dtype=np.int64),
