@@ -149,7 +149,7 @@ def whole_lists(rng: np.random.Generator) -> dict[str, Callable[[int], Draw]]:
         return sampled_list(scores, values, 10, seed=seed, overwrite=True)
 
     def lints(seed: int) -> Draw:
-        weights = sampled_weights(outcomes, names, WEIGHT_SAMPLES, np.random.default_rng(seed))
+        weights = sampled_weights(outcomes, names, WEIGHT_SAMPLES, seed)
         return sampled_list(scores, weights @ parts.T, 10, seed=seed, overwrite=True)
 
     return {

@@ -6,6 +6,8 @@ import pytest
 from nearline.kernels import beta_tables
 from nearline.kernels.beta_tables import QUANTILES, BetaTables, beta_quantiles
 from nearline.kernels.distributions import beta_cdf
+from nearline.kernels.exploration import sampled_list
+from nearline.kernels.splitmix import random_rows
 
 # The generator of random numbers overflows on purpose; NumPy warns only if the JIT is disabled.
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered")
@@ -51,3 +53,23 @@ def test_a_full_table_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
         found = few.draw(*given)
         monkeypatch.setattr(beta_tables, "MOST_ROWS", 100)
         assert (found == all_.draw(*given)).all()
+
+
+def test_random_rows_are_uniform() -> None:
+    found = random_rows(7, 70_000, np.uint64(5))
+    counts = np.bincount(found, minlength=7)
+    assert len(counts) == 7
+    assert np.abs(counts - 10_000).max() < 4 * np.sqrt(70_000 / 7)
+    assert (found == random_rows(7, 70_000, np.uint64(5))).all()
+    assert (found != random_rows(7, 70_000, np.uint64(6))).any()
+
+
+def test_samples_do_not_depend_on_the_places_that_the_same_seed_draws() -> None:
+    tables, uniform = BetaTables(ALPHA, BETA), np.array([0])
+    found = []
+    for seed in range(2_000):
+        row = sampled_list(np.zeros(50), np.eye(50), 1, seed=seed).order.item()
+        sample = tables.draw(uniform, np.ones(1), 1, seed).item()
+        found.append((row, random_rows(50, 1, np.uint64(seed))[0], sample))
+    others = np.corrcoef(np.array(found, dtype=np.float64).T)[0, 1:]
+    assert np.abs(others).max() < 4 / np.sqrt(2_000)

@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from nearline.kernels.arrays import grown
-from nearline.kernels.splitmix import next_state, random_bits
+from nearline.kernels.splitmix import next_state, other_state, random_bits
 
 Doubles = NDArray[np.float64]
 Longs = NDArray[np.int64]
@@ -56,7 +56,8 @@ class BetaTables:
         m : int
             Number of samples.
         seed : int
-            Seed of the draws, from 0 to 2^64 - 1.
+            Seed of the draws, from 0 to 2^64 - 1. They don't depend on the places that the same
+            seed draws in `nearline.kernels.exploration`.
         """
         with self._lock:  # rows are never changed once they are written, so drawing needs no lock
             rows = self._row_of[slots]
@@ -151,7 +152,7 @@ def _fill(alphas: Doubles, betas: Doubles, out: Table) -> None:
 def _drawn(table: Table, rows: Longs, factors: Doubles, m: int, seed: np.uint64) -> Doubles:
     """Draw from rows of a table, four draws for each number of the generator."""
     found = np.empty((m, len(rows)))
-    state, bits, left = seed, np.uint64(0), 0
+    state, bits, left = other_state(seed), np.uint64(0), 0
     for at in range(len(rows)):
         row, factor = table[rows[at]], factors[at]
         for sample in range(m):

@@ -172,9 +172,7 @@ def _linear_values(items: NDArray[np.int32], row: int, query: Query, seed: int) 
     if found is None:
         return None
     names, parts = found
-    weights = sampled_weights(
-        query.view.outcomes, names, WEIGHT_SAMPLES, np.random.default_rng(seed)
-    )
+    weights = sampled_weights(query.view.outcomes, names, WEIGHT_SAMPLES, seed)
     values = weights @ parts.T
     return values if query.factors is None else values * query.factors[items]
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nearline.kernels.beta_tables import BetaTables
 from nearline.kernels.posteriors import LinearPosterior
+from nearline.kernels.splitmix import random_rows
 from nearline.schema import DAY
 from nearline.served.outcome_counts import Counted, OutcomeCounts
 
@@ -22,6 +23,8 @@ DEFAULT_RATE = 0.05
 PRIOR_LINES = 100.0
 # Days after which a showing counts half.
 HALF_LIFE_DAYS = 20.0
+# Samples of the weights of relations that are kept.
+WEIGHTS = 4_096
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +70,16 @@ class ItemOutcomes:
         slot_of, tables = self._posteriors
         slots = slot_of[np.minimum(items, len(slot_of) - 1)]
         return tables.draw(slots, scores / self.rate, m, seed)
+
+    @cached_property
+    def weights(self) -> NDArray[np.float64]:
+        """Samples of the weights of relations, relative to the trained ones: [WEIGHTS, relations].
+
+        Needs `linear`.
+        """
+        if self.linear is None:
+            raise ValueError("there is no posterior of weights")
+        return _of_posterior(self.linear, self.rate)
 
     @cached_property
     def _posteriors(self) -> tuple[NDArray[np.int64], BetaTables]:
@@ -156,19 +169,26 @@ def linear_prior(n_relations: int, rate: float) -> LinearPosterior:
     return LinearPosterior(n_relations, prior=4.0 * (1.0 - rate) / rate)
 
 
-@lru_cache(maxsize=8)
-def _unchanged_prior(n_relations: int, rate: float) -> LinearPosterior:
-    return linear_prior(n_relations, rate)
-
-
 def sampled_weights(
-    outcomes: ItemOutcomes | None, relations: Sequence[str], m: int, rng: np.random.Generator
+    outcomes: ItemOutcomes | None, relations: Sequence[str], m: int, seed: int
 ) -> NDArray[np.float64]:
-    """Draw weights of relations, relative to the trained ones: float64 [m, relations]."""
-    rate = DEFAULT_RATE if outcomes is None else outcomes.rate
-    linear = None
-    if outcomes is not None and outcomes.relations == tuple(relations):
-        linear = outcomes.linear
-    if linear is None:
-        linear = _unchanged_prior(len(relations), rate)
-    return 1.0 + linear.samples(m, rng, scale=math.sqrt(rate * (1.0 - rate))) / rate
+    """Draw weights of relations, relative to the trained ones: float64 [m, relations].
+
+    They are drawn from `WEIGHTS` samples of the posterior, which are kept.
+    """
+    if outcomes is None or outcomes.relations != tuple(relations) or outcomes.linear is None:
+        rate = DEFAULT_RATE if outcomes is None else outcomes.rate
+        kept = _of_prior(len(relations), rate)
+    else:
+        kept = outcomes.weights
+    return np.asarray(kept[random_rows(len(kept), m, np.uint64(seed))])
+
+
+@lru_cache(maxsize=8)
+def _of_prior(n_relations: int, rate: float) -> NDArray[np.float64]:
+    return _of_posterior(linear_prior(n_relations, rate), rate)
+
+
+def _of_posterior(linear: LinearPosterior, rate: float) -> NDArray[np.float64]:
+    rng, scale = np.random.default_rng(0), math.sqrt(rate * (1.0 - rate))
+    return 1.0 + linear.samples(WEIGHTS, rng, scale=scale) / rate
