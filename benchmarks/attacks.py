@@ -11,7 +11,8 @@ that has forgotten them. An AUC of 0.5 means that the attacker can only guess.
 *Shilling*: 1, 3 and 5 % fake users, each with the same target film and 30 others: at random,
 popular ones (*bandwagon*), popular ones with the target after each of the first five (*adjacent*),
 a popular one, then the five most popular ones with the target after each, then popular ones
-(*focused*), or the 30 most popular ones in this order and then the target (*closing*). Their events
+(*focused*), the 30 most popular ones in this order and then the target (*closing*), or 30 of the 60
+most popular ones in this order and then the target (*mainstream*). Their events
 arrive live after all others, all but the first one a day later; with `min_age`, also within minutes
 (*burst*). Hit rate: the share of real users in whose list the target is, without fake users and
 with them, with the default settings, with protective ones, with these and a small `gap_power`, and
@@ -46,7 +47,7 @@ Rows = dict[str, list[str]]
 
 K, FILLERS, TARGETS, SHARES = 10, 30, 4, (0.01, 0.03, 0.05)
 PEOPLE, DAY = 200, 86_400.0
-KINDS, REPEATS = ("random", "bandwagon", "adjacent", "focused", "closing"), 5
+KINDS, REPEATS = ("random", "bandwagon", "adjacent", "focused", "closing", "mainstream"), 5
 # Seconds between the first event of a fake user and the others.
 BURST, PATIENT = ("burst", 0.0), ("patient", DAY)
 PROTECTIVE = StateConfig(max_events_per_item=1, max_weight_per_user=100.0)
@@ -158,6 +159,9 @@ def fakes(rows: Rows, target: str, share: float, kind: str, rng: np.random.Gener
             mixed = [fillers[0], *(item for pair in pairs for item in pair), *fillers[1:]]
         elif kind == "closing":
             mixed = [*leading[:FILLERS], target]
+        elif kind == "mainstream":
+            places = np.sort(rng.choice(2 * FILLERS, FILLERS, replace=False))
+            mixed = [*(leading[place] for place in places), target]
         else:
             mixed = rng.permutation([*fillers, target]).tolist()
         made[f"fake{number}"] = mixed
@@ -256,6 +260,13 @@ def detection(rows: Rows) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
         {"attack": "detection, no fake users", "suspected": len(suspected(rows))}
     ]
+    print(found[-1], flush=True)
+    halves = (np.random.default_rng(seed).permutation(sorted(rows)) for seed in DETECTION_SEEDS)
+    told_of_halves = sum(
+        len(suspected({user: rows[user] for user in half[: len(half) // 2].tolist()}))
+        for half in halves
+    )
+    found.append({"attack": "detection, ten halves of real users", "suspected": told_of_halves})
     print(found[-1], flush=True)
     for kind, share in product(KINDS, SHARES):
         told_all, right_all, made_all, recalls = 0, 0, 0, []

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 import nearline as nl
 from nearline.cli import main
-from nearline.trust.profiles import COMPONENTS, explained, profile_report, suspects
+from nearline.trust.profiles import (
+    COMPONENTS,
+    explained,
+    profile_report,
+    suspects,
+    unpopularity,
+)
 
 Longs = NDArray[np.int64]
 N_ITEMS, KINDS, SIZE = 240, 11, 24
@@ -91,13 +97,54 @@ def test_profiles_that_push_an_item_are_found() -> None:
     assert suspects(users, items, 315, N_ITEMS).targets == []
 
 
+def test_popularity_by_hand() -> None:
+    # Items 0 to 3 have 4, 3, 2 and 1 users.
+    users, items = pairs([[0, 1], [0, 1, 2], [0, 1, 2, 3], [0]])
+    found = unpopularity(users, items, 5, 4)
+    np.testing.assert_allclose(found, [0, 0, 0, 0, 0])
+    users, items = pairs([[0, 1], [0, 1, 2], [0, 2, 3, 1], [0], [3], [1, 3]])
+    # The users of 0 to 3 are 4, 4, 2 and 3.
+    found = unpopularity(users, items, 6, 4)
+    np.testing.assert_allclose(found, [0, 1 - 10 / 11, 0, 0, 1 - 3 / 4, 1 - 7 / 8])
+
+
+def tastes(rng: np.random.Generator, n: int) -> list[list[int]]:
+    """Return profiles of sizes from 10 to 90 in which low numbers are much more popular."""
+    chances = 1 / (10 + np.arange(N_ITEMS))
+    found = []
+    for _ in range(n):
+        mine = chances * rng.gamma(1.0, 1.0, N_ITEMS)
+        size = int(rng.integers(10, 90))
+        found.append(rng.choice(N_ITEMS, size, replace=False, p=mine / mine.sum()).tolist())
+    return found
+
+
+def test_popular_profiles_that_push_an_item_are_found() -> None:
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        real = tastes(rng, 300)
+        users, items = pairs(real)
+        assert suspects(users, items, 300, N_ITEMS).targets == []
+        popular = np.argsort(-np.bincount(items, minlength=N_ITEMS))[:SIZE].tolist()
+        users, items = pairs([*real, *([*popular, 200] for _ in range(9))])
+        names = [f"u{n}" for n in range(309)]
+        found = profile_report(users, items, names, [f"i{n}" for n in range(N_ITEMS)])
+        assert [one.item_id for one in found.targets] == ["i200"]
+        assert {one.user_id for one in found.profiles} == set(names[300:])
+        assert {one.reason for one in found.profiles} == {"popular"}
+        # The same profiles without a common item push nothing.
+        users, items = pairs([*real, *([*popular, 200 + n] for n in range(9))])
+        assert suspects(users, items, 309, N_ITEMS).targets == []
+
+
 def test_too_few_interactions_are_no_fault() -> None:
     nothing = np.zeros(0, dtype=np.int64)
     assert profile_report(nothing, nothing, [], []).checked == 0
     assert profile_report(nothing, nothing, ["u"], ["i"]).profiles == ()
     users, items = pairs([[0, 1, 2, 3, 4, 5]] * 4 + [[0, 1]])
     found = suspects(users, items, 5, 6)
-    assert np.isnan(found.scores).tolist() == [False] * 4 + [True]  # the last has two items
+    for scores in found.scores.values():
+        assert np.isnan(scores).tolist() == [False] * 4 + [True]  # the last has two items
     assert found.targets == []  # everybody has everything
 
 

@@ -87,8 +87,8 @@ def profiles(store: Path, as_json: bool) -> None:
     )
     write_table(
         [
-            ["user", "score", "item"],
-            *([one.user_id, f"{one.score:.4f}", one.target] for one in found.profiles),
+            ["user", "profile", "score", "item"],
+            *([one.user_id, one.reason, f"{one.score:.4f}", one.target] for one in found.profiles),
         ]
     )
 

@@ -1,7 +1,7 @@
 """Detection of made-up profiles that push an item (shilling).
 
 Real people choose items that go together; made-up profiles take their other items at random or by
-popularity, and share the item that they push. Two published ideas find them without labels:
+popularity, and share the item that they push. Three ideas find them without labels:
 
 - *PCA-based detection* (Mehta and Nejdl, "Unsupervised strategies for shilling detection and robust
   collaborative filtering", User Modeling and User-Adapted Interaction 19, 2009): made-up profiles
@@ -10,13 +10,20 @@ popularity, and share the item that they push. Two published ideas find them wit
   the *squared cosine* of correspondence analysis (Greenacre, "Correspondence Analysis in Practice",
   2007), with residuals divided by the fourth root of their expectation, so that rare items do not
   dominate.
+- *Popularity*: profiles whose other items are the most popular of all (the popular attack of
+  O'Mahony, Hurley and Silvestre, "Recommender systems: attack types and strategies", AAAI 2005) are
+  well explained. Real people never choose by popularity alone. The score is one minus the users of
+  the items of a profile, summed, relative to the largest such sum of a profile of its size.
 - *Target item analysis* (Zhou, Koh, Wen, Alam and Dobbie, "Detection of abnormal profiles on group
   attacks in recommender systems", SIGIR 2014): an item is a target if significantly many profiles
   with a low score have it. Profiles are reported only for a target.
 
 Significance is that of a scan: for each item and each number L of profiles with the lowest scores,
-of at most half the median, Hoeffding's bound exp(-L KL(k/L, K/n)) on the probability that k of
-these L have the item, if K of all n have it, times the number of such pairs.
+of at most a part of the median, Hoeffding's bound exp(-L KL(k/L, q)) on the probability that k of
+these L have the item, times the number of such pairs. The usual share q is K/n if K of all n
+profiles have the item. Popular profiles are only tested for items with at most half the users of
+their mean item, which such profiles have less often than others, and q is at least what their sizes
+let expect: the mean size of the L profiles, times the share of the item in all interactions.
 """
 
 from collections.abc import Sequence
@@ -33,9 +40,15 @@ Longs = NDArray[np.int64]
 # Profiles with fewer items say too little, and items with fewer users are left out.
 LEAST_ITEMS, LEAST_USERS = 5, 3
 COMPONENTS, OVERSAMPLED, STEPS = 10, 10, 8
-# Part of the median score below which a profile can be suspected, and the largest probability of a
-# false target.
-SUSPICIOUS, ALPHA = 0.5, 0.02
+# Part of the median below which profiles can make an item a target, by what the components explain
+# and by popularity. Those below the larger part are reported for it.
+SUSPICIOUS, SUSPICIOUS_POPULARITY = 0.5, 0.4
+# Largest probability of a false target.
+ALPHA = 0.02
+# Reasons of suspicion.
+UNUSUAL, POPULAR = "unusual", "popular"
+# Users of an item that can be a target of popular profiles, as a share of those of their mean item.
+RARER = 0.5
 # Fewest profiles that push an item.
 FEWEST = 4
 
@@ -46,13 +59,17 @@ class SuspectedProfile(Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     user_id : str
+    reason : str
+        "unusual": the items do not go together. "popular": they are the most popular ones.
     score : float
-        Share of the profile that the leading components explain, from 0 to 1; low is suspicious.
+        Share of the profile that the leading components explain, or its distance from the most
+        popular profile of its size; both from 0 to 1, and low is suspicious.
     target : str
         Item that it pushes.
     """
 
     user_id: str
+    reason: str
     score: float
     target: str
 
@@ -88,14 +105,14 @@ class Suspicion(Struct, frozen=True):
 
     Attributes
     ----------
-    scores : float64 [n_users]
-        See `SuspectedProfile`; NaN for profiles with too few items.
-    targets : list of (int, float, int64 [k])
-        Item, bound on the probability, and users with the lowest scores first.
+    scores : dict of str to float64 [n_users]
+        See `SuspectedProfile`, by reason; NaN for profiles with too few items.
+    targets : list of (str, int, float, int64 [k])
+        Reason, item, bound on the probability, and users with the lowest scores first.
     """
 
-    scores: Doubles
-    targets: list[tuple[int, float, Longs]]
+    scores: dict[str, Doubles]
+    targets: list[tuple[str, int, float, Longs]]
 
 
 def suspects(users: Longs, items: Longs, n_users: int, n_items: int, seed: int = 0) -> Suspicion:
@@ -116,9 +133,22 @@ def suspects(users: Longs, items: Longs, n_users: int, n_items: int, seed: int =
     users, items = _distinct(users, items, n_items)
     frequent = np.bincount(items, minlength=n_items)[items] >= LEAST_USERS
     users, items = users[frequent], items[frequent]
-    scores = explained(users, items, n_users, n_items, seed)
-    scores[np.bincount(users, minlength=n_users) < LEAST_ITEMS] = np.nan
-    return Suspicion(scores, _targets(scores, users, items))
+    sizes = np.bincount(users, minlength=n_users)
+    counts = np.bincount(items, minlength=n_items)
+    scores = {
+        UNUSUAL: explained(users, items, n_users, n_items, seed),
+        POPULAR: unpopularity(users, items, n_users, n_items),
+    }
+    for one in scores.values():
+        one[sizes < LEAST_ITEMS] = np.nan
+    mean = np.bincount(users, counts[items], n_users) / np.maximum(sizes, 1)
+    rarer = counts[items] <= RARER * mean[users]
+    everything = np.ones(len(items), dtype=np.bool_)
+    found = [
+        *((UNUSUAL, *one) for one in _targets(scores[UNUSUAL], users, items, everything)),
+        *((POPULAR, *one) for one in _targets(scores[POPULAR], users, items, rarer, sizes)),
+    ]
+    return Suspicion(scores, sorted(found, key=lambda one: one[2]))
 
 
 def profile_report(
@@ -128,7 +158,7 @@ def profile_report(
     found = suspects(users, items, len(user_ids), len(item_ids))
     having = np.bincount(_distinct(users, items, len(item_ids))[1], minlength=len(item_ids))
     targets, profiles, reported = [], [], set[int]()
-    for item, probability, those in found.targets:
+    for reason, item, probability, those in found.targets:
         target, size = item_ids[item], len(those)
         targets.append(
             PushedItem(
@@ -138,11 +168,13 @@ def profile_report(
         for user in those.tolist():
             if user not in reported:  # under the clearest of its targets
                 reported.add(user)
-                score = float(found.scores[user])
+                score = float(found.scores[reason][user])
                 profiles.append(
-                    SuspectedProfile(user_id=user_ids[user], score=score, target=target)
+                    SuspectedProfile(
+                        user_id=user_ids[user], reason=reason, score=score, target=target
+                    )
                 )
-    checked = int(np.count_nonzero(~np.isnan(found.scores)))
+    checked = int(np.count_nonzero(~np.isnan(found.scores[UNUSUAL])))
     return ProfileReport(checked=checked, targets=tuple(targets), profiles=tuple(profiles))
 
 
@@ -177,34 +209,69 @@ def explained(users: Longs, items: Longs, n_users: int, n_items: int, seed: int 
     return shares
 
 
-def _targets(scores: Doubles, users: Longs, items: Longs) -> list[tuple[int, float, Longs]]:
-    """Return the items that profiles with low scores have significantly often."""
+def unpopularity(users: Longs, items: Longs, n_users: int, n_items: int) -> Doubles:
+    """Return how far each profile is from the most popular one of its size: float64 [n_users].
+
+    The popularity of a profile is the sum of the numbers of users of its items.
+    """
+    counts = np.bincount(items, minlength=n_items).astype(np.float64)
+    largest = np.concatenate(([0.0], np.cumsum(np.sort(counts)[::-1])))
+    own = np.bincount(users, counts[items], n_users)
+    most = largest[np.bincount(users, minlength=n_users)]
+    distance: Doubles = 1 - np.divide(own, most, out=np.ones(n_users), where=most > 0)
+    return distance
+
+
+def _targets(
+    scores: Doubles,
+    users: Longs,
+    items: Longs,
+    tested: NDArray[np.bool_],
+    sizes: Longs | None = None,
+) -> list[tuple[int, float, Longs]]:
+    """Return the items that profiles with low scores have significantly often.
+
+    Parameters
+    ----------
+    tested : bool [n]
+        Interactions that can be with a target.
+    sizes : int64 [n_users] or None
+        Sizes of the profiles, if the usual shares depend on them.
+    """
     checked = np.flatnonzero(~np.isnan(scores))
     order = checked[np.argsort(scores[checked], kind="stable")]
     ranks = np.full(len(scores), len(scores), dtype=np.int64)
     ranks[order] = np.arange(len(order))
     known = ranks[users] < len(order)
-    users, items = users[known], items[known]
+    counts = np.bincount(items[known])
+    total = int(counts.sum())
+    users, items = users[known & tested], items[known & tested]
     by_item = np.lexsort((ranks[users], items))
     users, items = users[by_item], items[by_item]
     if not len(items):
         return []
     starts = np.flatnonzero(np.concatenate(([True], items[1:] != items[:-1])))
-    sizes = np.diff(np.append(starts, len(items)))
-    having = np.arange(len(items)) - np.repeat(starts, sizes) + 1
+    lengths = np.diff(np.append(starts, len(items)))
+    having = np.arange(len(items)) - np.repeat(starts, lengths) + 1
     lowest = ranks[users] + 1
-    low = scores[users] <= SUSPICIOUS * np.median(scores[checked])
+    relative = scores[users] / max(float(np.median(scores[checked])), 1e-300)
+    low = relative <= (SUSPICIOUS if sizes is None else SUSPICIOUS_POPULARITY)
     tried = low & (having >= FEWEST)
-    bound = np.where(
-        tried, lowest * _divergence(having / lowest, np.repeat(sizes, sizes) / len(order)), 0.0
-    )
+    reported = (relative <= SUSPICIOUS) & (having >= FEWEST)
+    usual = counts[items] / len(order)
+    if sizes is not None:
+        mean_size = np.cumsum(sizes[order])[lowest - 1] / lowest
+        usual = np.maximum(usual, np.minimum(mean_size * counts[items] / total, 1.0))
+    bound = lowest * _divergence(having / lowest, usual)
     found = []
-    for start, size in zip(starts.tolist(), sizes.tolist(), strict=True):
-        best = int(np.argmax(bound[start : start + size]))
-        probability = float(np.exp(-bound[start + best]) * max(tried.sum(), 1))
+    for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
+        these = slice(start, start + length)
+        clearest = float(np.max(np.where(tried[these], bound[these], 0.0)))
+        probability = float(np.exp(-clearest) * max(tried.sum(), 1))
         if probability <= ALPHA:
-            found.append((int(items[start]), probability, users[start : start + best + 1]))
-    return sorted(found, key=lambda one: one[1])
+            last = int(np.argmax(np.where(reported[these], bound[these], 0.0)))
+            found.append((int(items[start]), probability, users[start : start + last + 1]))
+    return found
 
 
 def _divergence(share: Doubles, usual: Doubles) -> Doubles:
