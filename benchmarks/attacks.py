@@ -1,6 +1,6 @@
 """Attacks on privacy and on lists, measured on MovieLens 100K.
 
-    python -m benchmarks.attacks [--write] [membership | shilling | detection]
+    python -m benchmarks.attacks [--write] [--settings NAME] [membership | shilling | detection]
 
 *Membership*: an attacker knows a person and asks for the list of half of the person's history
 (`POST /v1/recommendations`). The score of the attack is the number of films of the other half in
@@ -11,13 +11,14 @@ that has forgotten them. An AUC of 0.5 means that the attacker can only guess.
 *Shilling*: 1, 3 and 5 % fake users, each with the same target film and 30 others: at random,
 popular ones (*bandwagon*), popular ones with the target after each of the first five (*adjacent*),
 a popular one, then the five most popular ones with the target after each, then popular ones
-(*focused*), the 30 most popular ones in this order and then the target (*closing*), or 30 of the 60
-most popular ones in this order and then the target (*mainstream*). Their events
-arrive live after all others, all but the first one a day later; with `min_age`, also within minutes
-(*burst*). Hit rate: the share of real users in whose list the target is, without fake users and
-with them, with the default settings, with protective ones, with these and a small `gap_power`, and
-with `min_age`. Real users have their real times, and their last film is held out: the accuracy of
-the settings is the share of users whose list has it.
+(*focused*), the 30 most popular ones in this order and then the target (*closing*), 30 of the 60
+most popular ones in this order and then the target (*mainstream*), or the films of the ranks 31 to
+60, and then the target (*second row*). Their events arrive live after all others, all but the first
+one a day later; with `min_age`, also within minutes (*burst*). Hit rate: the share of real users in
+whose list the target is, without fake users and with them, with the default settings, with
+protective ones, with these and a smaller `gap_power` or a larger `source_exponent` of transitions,
+and with `min_age`. Real users have their real times, and their last film is held out: the accuracy
+of the settings is the share of users whose list has it.
 
 *Detection*: precision and recall of `nearline.trust.profiles` for the same fake users, with targets
 and seeds that were not used while it was written, and what it reports without fake users.
@@ -27,7 +28,8 @@ Everything is seeded.
 
 import argparse
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from itertools import count, product
 from typing import Any
 
@@ -47,22 +49,26 @@ Rows = dict[str, list[str]]
 
 K, FILLERS, TARGETS, SHARES = 10, 30, 4, (0.01, 0.03, 0.05)
 PEOPLE, DAY = 200, 86_400.0
-KINDS, REPEATS = ("random", "bandwagon", "adjacent", "focused", "closing", "mainstream"), 5
+KINDS = ("random", "bandwagon", "adjacent", "focused", "closing", "mainstream", "second row")
+REPEATS = 5
 # Seconds between the first event of a fake user and the others.
 BURST, PATIENT = ("burst", 0.0), ("patient", DAY)
 PROTECTIVE = StateConfig(max_events_per_item=1, max_weight_per_user=100.0)
 WAITING = StateConfig(min_age=600.0, max_weight_per_user=100.0)
-DETECTION_SEEDS = range(100, 110)
+DETECTION_SEEDS = range(200, 210)
 ATTACKS = count()
 # No search for settings, which would hide the effect of the data.
 NO_SEARCH: dict[str, Any] = {"search": {"evaluations": 0}}
 CONFIG = Config(settings=NO_SEARCH)
+# Distant pairs count more; popular films say less about the next one.
 FLAT = Config(settings=NO_SEARCH | {"transitions": {"gap_power": 0.3}})
+RARE = Config(settings=NO_SEARCH | {"transitions": {"source_exponent": 1.0}})
 # Settings by name, with the shares of fake users and their paces.
 SETTINGS = (
     ("default", CONFIG, SHARES, (PATIENT,)),
     ("protective", replace(CONFIG, state=PROTECTIVE), SHARES, (PATIENT,)),
     ("protective, gap_power 0.3", replace(FLAT, state=PROTECTIVE), SHARES[-1:], (PATIENT,)),
+    ("protective, source_exponent 1", replace(RARE, state=PROTECTIVE), SHARES, (PATIENT,)),
     ("min_age", replace(CONFIG, state=WAITING), SHARES[-1:], (BURST, PATIENT)),
 )
 
@@ -159,6 +165,8 @@ def fakes(rows: Rows, target: str, share: float, kind: str, rng: np.random.Gener
             mixed = [fillers[0], *(item for pair in pairs for item in pair), *fillers[1:]]
         elif kind == "closing":
             mixed = [*leading[:FILLERS], target]
+        elif kind == "second row":
+            mixed = [*leading[FILLERS : 2 * FILLERS], target]
         elif kind == "mainstream":
             places = np.sort(rng.choice(2 * FILLERS, FILLERS, replace=False))
             mixed = [*(leading[place] for place in places), target]
@@ -206,8 +214,8 @@ def attacked(
     return found
 
 
-def shilling(rows: Rows) -> list[dict[str, Any]]:
-    """Measure how far fake users push a film."""
+def shilling(rows: Rows, only: str | None = None) -> list[dict[str, Any]]:
+    """Measure how far fake users push a film, with all settings or only those of one name."""
     users, found = sorted(rows), []
     events = timed(rows)
     began = max(event.timestamp for event in events) + DAY
@@ -220,6 +228,8 @@ def shilling(rows: Rows) -> list[dict[str, Any]]:
         "timestamp": [event.timestamp for event in events],
     }
     for name, config, shares, paces in SETTINGS:
+        if only not in (None, name):
+            continue
         with nl.Recommender(config=config).fit(pa.table(columns)) as rec:
             hits = accuracy(rec, rows)
             before = float(np.mean([hit_rate(rec, users, target) for target in targets]))
@@ -294,33 +304,51 @@ def detection(rows: Rows) -> list[dict[str, Any]]:
     return found
 
 
-MEASURES = {"membership": membership, "shilling": shilling, "detection": detection}
+MEASURES: dict[str, Callable[[Rows], list[dict[str, Any]]]] = {
+    "membership": membership,
+    "shilling": shilling,
+    "detection": detection,
+}
 
 
-def kept(parts: Collection[str]) -> list[dict[str, Any]]:
-    """Return the rows of the last run of all other parts."""
+def kept(measured: Collection[dict[str, Any]], parts: Collection[str]) -> list[dict[str, Any]]:
+    """Return the rows of earlier runs that this one did not measure."""
     try:
         rows = json.loads((RESULTS / "attacks.json").read_text())["rows"]
     except FileNotFoundError:
         return []
-    return [row for row in rows if row["attack"].partition(",")[0] not in parts]
+    measured_keys = {key_of(row) for row in measured}
+    # With all settings, a part replaces all of its rows.
+    return [
+        row
+        for row in rows
+        if row["attack"].partition(",")[0] not in parts and key_of(row) not in measured_keys
+    ]
+
+
+def key_of(row: dict[str, Any]) -> tuple[object, ...]:
+    """Return what a row is about."""
+    return row["attack"], row.get("settings"), row.get("share")
 
 
 def main() -> None:
     """Measure the attacks and print the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("parts", nargs="*", choices=[*MEASURES, []])
+    parser.add_argument("--settings", choices=[name for name, *_ in SETTINGS], help="of shilling")
     parser.add_argument("--write", action="store_true", help="write results/attacks.json")
     given = parser.parse_args()
     rows, parts = histories(), given.parts or list(MEASURES)
-    figures = [row for part in parts for row in MEASURES[part](rows)]
+    measures = MEASURES | {"shilling": partial(shilling, only=given.settings)}
+    figures = [row for part in parts for row in measures[part](rows)]
+    whole = [part for part in parts if part != "shilling" or given.settings is None]
     if given.write:
         settings = {"k": K, "fillers": FILLERS, "targets": TARGETS, "seeds": len(DETECTION_SEEDS)}
         protective = {
             "events_per_item": PROTECTIVE.max_events_per_item,
             "weight": PROTECTIVE.max_weight_per_user,
         }
-        write("attacks", settings | {"protective": protective}, kept(parts) + figures)
+        write("attacks", settings | {"protective": protective}, kept(figures, whole) + figures)
 
 
 if __name__ == "__main__":
