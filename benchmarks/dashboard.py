@@ -37,6 +37,7 @@ SITUATIONS = {
     "100 viewers that do not read": "100 still",
 }
 METRICS_SECONDS = 2.0
+ACCEPTED = b"HTTP/1.1 200 "
 STREAM = b"GET /v1/flow HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run")
 # Records the time at which the text of a row appears.
@@ -57,6 +58,9 @@ def view(port: int, number: int, *, reads: bool, metrics: bool) -> None:
     for _ in range(number):
         one = socket.create_connection(("127.0.0.1", port))
         one.sendall(STREAM)
+        status = one.recv(len(ACCEPTED))
+        if status != ACCEPTED:
+            raise SystemExit(f"stream {len(streams) + 1} was refused: {status!r}")
         streams.append(one)
     poll = select.epoll()
     for one in streams if reads else []:
@@ -86,7 +90,10 @@ def under(situation: str, port: int, users: int, seconds: int, script: Path) -> 
     try:
         assert viewers.stdout is not None
         assert viewers.stdout.readline() == "following\n"
-        return ask(port, users, seconds, script)
+        figures = ask(port, users, seconds, script)
+        if viewers.poll() is not None:
+            raise SystemExit(f"the viewers ended before the measurement: {situation}")
+        return figures
     finally:
         viewers.kill()
         viewers.wait()

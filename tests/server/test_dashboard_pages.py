@@ -4,6 +4,8 @@ import json
 import os
 import re
 import shutil
+import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,10 @@ from typing import Any
 import httpx
 import pytest
 from tests.server.serving import LiveServer, start_server, stop_server
+
+from nearline.engine import Recommender
+from nearline.server.host import EngineHost
+from nearline.server.logs import JsonLog
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="needs playwright: pip install playwright"
@@ -494,3 +500,22 @@ def test_login_by_key(browser: Any, tmp_path: Path) -> None:
     view.close()
     assert all("401" in problem for problem in view.problems)
     assert stop_server(live) == 0
+
+
+def test_a_store_that_is_being_opened_is_waited_for(browser: Any, server: LiveServer) -> None:
+    view = View(browser, server.url)
+    # The text of `EngineHost`, which the dashboard tells from other reasons.
+    answer = {"status": 503, "json": {"status": "the store is being opened"}}
+    view.page.route("**/readyz", lambda route: route.fulfill(**answer))
+    view.page.goto(f"{server.url}/ui#/models")
+    view.page.get_by_text("The store is being opened").wait_for()
+    assert view.page.get_by_role("heading", name="Models and jobs").count() == 0
+    view.page.unroute("**/readyz")
+    view.page.get_by_role("heading", name="Models and jobs").wait_for()
+    view.close()
+
+
+def test_the_dashboard_knows_the_text_for_a_store_that_is_being_opened() -> None:
+    host = EngineHost(Recommender, JsonLog(sys.stderr, time.time))
+    source = AXE.parents[3] / "src" / "api.js"
+    assert f'"{host.state}"' in source.read_text(encoding="utf-8")

@@ -5,6 +5,21 @@ const KEY = "nearline.key";
 
 /** Whether the server refused the last call because it carried no valid API key. */
 export const locked = signal(false);
+/** Whether the server is still opening its store; null until it is known. */
+export const opening = signal(null);
+const OPENING = "the store is being opened";
+
+/** Ask the server until its store is open. */
+export async function waitUntilOpen() {
+  try {
+    const response = await fetch(new URL("readyz", document.baseURI));
+    opening.value = response.status === 503 && (await response.json()).status === OPENING;
+  } catch {
+    opening.value = false; // what is wrong is for the page to say
+  }
+  if (opening.value) setTimeout(waitUntilOpen, 1000);
+}
+
 /** Bounded cache of item entries by ID; null for an item without an entry. */
 const entries = new Map();
 const MAX_ENTRIES = 5000;

@@ -7,6 +7,11 @@ import { language } from "./i18n.js";
 import { colour, theme } from "./theme.js";
 
 const HEIGHT = 170;
+// Range in seconds of an axis that has one time or none.
+const SPAN = 60;
+
+/** Return the range of the times: from one time alone, uPlot would make years. */
+const span = (_, first, last) => (first === null || first === last ? [(last ?? Date.now() / 1000) - SPAN, last ?? Date.now() / 1000] : [first, last]);
 
 /** Draw `series` ([name, colour, values]) over `times` (Unix s); `format` makes texts of values. */
 export function Chart({ label, times, series, format }) {
@@ -21,7 +26,7 @@ export function Chart({ label, times, series, format }) {
     plot.current = new uPlot(
       {
         width: width(), height: HEIGHT, legend: { show: false }, cursor: { y: false, drag: { setScale: false } },
-        scales: { y: { range: (_, __, high) => [0, high > 0 ? high * 1.1 : 1] } },
+        scales: { x: { range: span }, y: { range: (_, __, high) => [0, high > 0 ? high * 1.1 : 1] } },
         axes: [{ ...axis, space: 90 }, { ...axis, size: 62, values: (_, ticks) => ticks.map(format) }],
         series: [{}, ...series.map(([, name]) => ({ stroke: colour(name), fill: colour(name).replace("rgb(", "rgba(").replace(")", ", 0.1)"), width: 2, points: { show: false } }))],
       },

@@ -3,8 +3,8 @@ import "./style.css";
 import { effect } from "@preact/signals";
 import { render } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { apiKey, locked, logIn, logOut } from "./api.js";
-import { ErrorNote, Icon, html, useAction } from "./components.js";
+import { apiKey, locked, logIn, logOut, opening, waitUntilOpen } from "./api.js";
+import { Empty, ErrorNote, Icon, html, useAction } from "./components.js";
 import { language, setLanguage, t } from "./i18n.js";
 import { Flow } from "./pages/flow.js";
 import { Rules } from "./pages/rules.js";
@@ -70,8 +70,11 @@ function Find() {
 function Head() {
   const { page } = route.value;
   const dark = theme.value === "dark";
+  const pages = useRef();
+  // On a phone the pages are a row that scrolls.
+  useEffect(() => pages.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }), [page, language.value]);
   return html`<header class="top"><a class="brand" href=${link("overview")}><img src="ui/icon.svg" alt="" width="24" height="24" />Nearline</a>
-    <nav aria-label=${t("nav.label")}><ul>${NAVIGATION.map(
+    <nav ref=${pages} aria-label=${t("nav.label")}><ul>${NAVIGATION.map(
       ([name, icon, pages]) =>
         html`<li><a href=${link(name)} aria-current=${pages.includes(page) ? "page" : undefined}><${Icon} name=${icon} />${t(`nav.${name}`)}</a></li>`,
     )}</ul></nav>
@@ -90,7 +93,7 @@ function App() {
     document.title = [id, t(`nav.${page in PAGES ? { user: "users", item: "items" }[page] ?? page : "overview"}`), "Nearline"].filter(Boolean).join(" · ");
   }, [page, id, language.value]);
   // #/tour/USER begins the tour with this user.
-  useEffect(() => void (page === "tour" && !locked.value && beginTour(id ?? undefined)), [page, id, locked.value]);
+  useEffect(() => void (page === "tour" && !locked.value && opening.value === false && beginTour(id ?? undefined)), [page, id, locked.value, opening.value]);
   // As part of the rendering, so that a key pressed on the new page is never lost to the move of the focus.
   useLayoutEffect(() => {
     if (!first.current) {
@@ -101,7 +104,10 @@ function App() {
   }, [page, id]);
   if (locked.value) return html`<${Login} />`;
   return html`<a class="skip" href="#main" onClick=${(event) => (event.preventDefault(), main.current.focus())}>${t("skip")}</a><${Head} />
-    <main id="main" tabindex="-1" ref=${main}><${Page} key=${`${page}/${id}`} id=${id} /></main><${Tour} />`;
+    <main id="main" tabindex="-1" ref=${main}>${opening.value
+      ? html`<div role="status"><${Empty} title=${t("opening.title")}>${t("opening.text")}<//></div>`
+      : html`<${Page} key=${`${page}/${id}`} id=${id} />`}</main><${Tour} />`;
 }
 
+waitUntilOpen();
 render(html`<${App} />`, document.getElementById("app"));

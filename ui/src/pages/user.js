@@ -202,7 +202,7 @@ function Line({ parts, line, at, was, most, entries }) {
   const [open, setOpen] = useState(false);
   const entry = entries.get(line.item_id);
   return html`<li><details onToggle=${(event) => setOpen(event.target.open)}><summary><span class="rank">${at + 1}</span><${Move} at=${at} was=${was} />
-    <span class="grow named"><b>${entry?.title || line.item_id}</b><small class="muted">${(entry?.categories ?? []).slice(0, 3).join(" · ") || line.item_id}</small></span>
+    <span class="grow named"><b>${entry?.title || line.item_id}</b><small class="muted">${(entry?.categories ?? []).slice(0, 3).join(" · ") || (entry?.title ? line.item_id : "")}</small></span>
     <span class="tier">${tierName(line.tier)}</span><${ScoreBar} parts=${parts} total=${line.score} most=${most} /><span class="n">${score(line.score)}</span></summary>
     <div class="inside">${open && html`<${Inside} parts=${parts} total=${line.score} />`}
       <p><a href=${link("item", line.item_id)}>${t("list.open")}</a></p></div></details></li>`;
