@@ -54,7 +54,7 @@ WATCH = """() => {
 
 def view(port: int, number: int, *, reads: bool, metrics: bool) -> None:
     """Follow the stream `number` times until the process is killed."""
-    streams = []
+    streams: list[socket.socket] = []
     for _ in range(number):
         one = socket.create_connection(("127.0.0.1", port))
         one.sendall(STREAM)
