@@ -517,5 +517,5 @@ def test_a_store_that_is_being_opened_is_waited_for(browser: Any, server: LiveSe
 
 def test_the_dashboard_knows_the_text_for_a_store_that_is_being_opened() -> None:
     host = EngineHost(Recommender, JsonLog(sys.stderr, time.time))
-    source = AXE.parents[3] / "src" / "api.js"
+    source = AXE.parents[2] / "src" / "api.js"
     assert f'"{host.state}"' in source.read_text(encoding="utf-8")
