@@ -12,7 +12,7 @@ from litestar.testing import TestClient
 from tests.replicas.digest import SECONDS
 from tests.server.serving import wait_until_ready
 
-from nearline.deployment import active
+from nearline.deployment import status
 from nearline.engine import Recommender
 from nearline.errors import Closed, Damaged, InvalidInput, LogUnavailable
 from nearline.log import open_log
@@ -236,7 +236,7 @@ def test_a_server_that_is_behind_or_has_stopped_is_not_ready(
     with Recommender(f"{url}&folder={tmp_path}") as engine, opened(url) as other:
         assert engine.unready is None
         with engine._current.deployment.state.lock:  # the listener waits
-            monkeypatch.setattr(active, "MOST_BEHIND", 5)
+            monkeypatch.setattr(status, "MOST_BEHIND", 5)
             append(other, *(event(f"u{n}") for n in range(9)))
             wait_until(lambda: engine.unready is not None, "the follower")
             assert "9 records" in str(engine.unready)

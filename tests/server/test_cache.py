@@ -258,7 +258,7 @@ def test_closed_store_answers_nothing(engine: Recommender) -> None:
 def held(**bounds: int) -> AnswerCache:
     """Create a cache beside an engine that does not change."""
     host = EngineHost(Recommender, JsonLog(io.StringIO(), lambda: 0.0))
-    host._engine = Recommender()
+    host.current = Recommender()
     return AnswerCache(host, Limits(**bounds))
 
 

@@ -117,7 +117,7 @@ class Plan:
     def __init__(self, per_second: int = 100) -> None:
         self.now = 9 * 3600.0
         self.host = EngineHost(Recommender, JsonLog(io.StringIO(), lambda: 0.0))
-        self.engine = self.host._engine = Recommender()
+        self.engine = self.host.current = Recommender()
         self.cache = AnswerCache(self.host, Limits())
         self.preloader = Preloader(
             self.cache,

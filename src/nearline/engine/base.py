@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from nearline.config import Config, configured, with_settings_of
 from nearline.deployment import store
-from nearline.deployment.active import ActiveDeployment, EngineStatus
+from nearline.deployment.active import ActiveDeployment
 from nearline.deployment.live_search import LiveSearch
 from nearline.deployment.location import folder_of
+from nearline.deployment.status import EngineStatus
 from nearline.deployment.versions import Versions
 from nearline.engine.periodic import Periodic
 from nearline.engine.sampled_events import SampledEvents

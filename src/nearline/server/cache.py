@@ -67,7 +67,8 @@ class AnswerCache:
 
     def get(self, key: Key) -> CachedResponse | None:
         """Return the response to a request if it is cached and valid, or None."""
-        if self._stamp != self._host.stamp:
+        stamp = self._host.stamp
+        if stamp is not self._stamp and stamp != self._stamp:
             self.drop_stale()
             return None
         return self._answers.get(key)

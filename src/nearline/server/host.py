@@ -52,7 +52,8 @@ class EngineHost:
         self._warm = warm
         self._keep_open = keep_open
         self._log = log
-        self._engine: Recommender | None = None
+        # The engine if it is open.
+        self.current: Recommender | None = None
         self._opening: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self.abandoned = False
@@ -63,14 +64,9 @@ class EngineHost:
     @property
     def engine(self) -> Recommender:
         """The open engine; raises `NotReady` if there is none."""
-        if self._engine is None:
+        if self.current is None:
             raise NotReady(f"{self.state}; try again once /readyz returns 200")
-        return self._engine
-
-    @property
-    def current(self) -> Recommender | None:
-        """The engine if it is open."""
-        return self._engine
+        return self.current
 
     async def opened(self) -> None:
         """Wait until the engine is open, or could not be opened."""
@@ -80,19 +76,19 @@ class EngineHost:
     @property
     def stamp(self) -> Stamp | None:
         """The engine's stamp; None if no engine is open, or if answers must not be cached."""
-        engine = self._engine
+        engine = self.current
         return None if engine is None else engine.stamp
 
     def reached(self) -> int | None:
         """Return the log offset that answers reflect; None if no engine is open."""
-        engine = self._engine
+        engine = self.current
         return None if engine is None else engine.reached
 
     @property
     def state(self) -> str:
         """``ready``, or the reason why the server is not ready."""
-        if self._engine is not None:
-            return self._engine.unready or "ready"
+        if self.current is not None:
+            return self.current.unready or "ready"
         if self._closing is not None:
             return "the store is closed"
         if self.failure is not None:
@@ -123,7 +119,7 @@ class EngineHost:
     async def _close(self) -> None:
         if self._opening is not None and not self.abandoned:
             await self._opening
-        engine, self._engine = self._engine, None
+        engine, self.current = self.current, None
         if engine is not None and not self._keep_open:
             await asyncio.to_thread(engine.close)
             self._log.write("info", "store closed")
@@ -141,7 +137,7 @@ class EngineHost:
 
     async def _open(self) -> None:
         try:
-            self._engine = await self._in_daemon_thread()
+            self.current = await self._in_daemon_thread()
         except Exception as error:
             self.failure = error
             if isinstance(error, NearlineError):
@@ -150,7 +146,7 @@ class EngineHost:
                 self._log.failure("store could not be opened", error)
             self.on_failure()
         else:
-            self._log.write("info", "store open", offset=self._engine.offset)
+            self._log.write("info", "store open", offset=self.current.offset)
 
     def _in_daemon_thread(self) -> "asyncio.Future[Recommender]":
         """Open the engine in a thread that does not keep the process alive."""

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from threading import Event, Lock, Thread
-from typing import Any, TextIO
+from typing import TextIO
 
 import msgspec
 
@@ -66,24 +66,26 @@ class JsonLog:
         self._stream = stream
         self._clock = clock
         self._max_waiting = max_waiting
-        self._waiting: deque[object] = deque()
+        self._waiting: deque[str] = deque()
         # Only `add` changes the first and only `flush` the second.
         self._dropped = self._reported = 0
-        self._encoder = msgspec.json.Encoder()
         self._writing = Lock()
         self._wake, self._stopping = Event(), Event()
         self._thread: Thread | None = None
         self._woken = False  # cheaper to read than `_wake`
-        # The latest time in milliseconds, and how it is formatted; one tuple, for other threads.
-        self._latest = (-1, "")
+        # A millisecond's begin and end, and how it is formatted; one tuple, for other threads.
+        self._latest = (0.0, 0.0, "")
 
     def write(self, level: str, message: str, **fields: object) -> None:
         """Write one line: time (RFC 3339), level, message, then `fields`."""
+        self.add(self._line(level, message, **fields))
+
+    def _line(self, level: str, message: str, **fields: object) -> str:
         line = {"ts": self.timestamp(), "level": level, "message": message, **fields}
-        text = self._encoder.encode(line)
-        if b"nl_" in text:  # no line may hold a key
-            text = _KEY.sub(r"nl_\1_***", text.decode()).encode()
-        self.add(msgspec.Raw(text))
+        text = msgspec.json.encode(line).decode()
+        if "nl_" in text:  # no line may hold a key
+            text = _KEY.sub(r"nl_\1_***", text)
+        return text + "\n"
 
     def failure(self, message: str, error: BaseException, **fields: object) -> None:
         """Write one line about `error`, with its traceback."""
@@ -91,8 +93,8 @@ class JsonLog:
         shown = message if self.show_ids else masked(message)
         self.write("error", shown, traceback=described, **fields)
 
-    def add(self, line: Any) -> None:
-        """Write a line that is encoded later: a struct with the fields of `write`."""
+    def add(self, line: str) -> None:
+        """Write an encoded line with the fields of `write`; it ends with a newline."""
         if len(self._waiting) >= self._max_waiting:
             self._dropped += 1
             return
@@ -106,11 +108,11 @@ class JsonLog:
     def timestamp(self) -> str:
         """Return the time of a line (RFC 3339, milliseconds)."""
         now = self._clock()
-        millisecond = int(now * 1_000)
-        latest, formatted = self._latest
-        if millisecond != latest:
+        begin, end, formatted = self._latest
+        if not begin <= now < end:
             formatted = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
-            self._latest = millisecond, formatted
+            millisecond = int(now * 1_000)
+            self._latest = millisecond / 1_000, (millisecond + 1) / 1_000, formatted
         return formatted
 
     def start(self) -> None:
@@ -148,12 +150,11 @@ class JsonLog:
         lines = [self._waiting.popleft() for _ in range(len(self._waiting))]
         count, dropped = len(lines), self._dropped - self._reported
         if dropped:
-            head = {"ts": self.timestamp(), "level": "warning"}
-            lines.append({**head, "message": "log lines were dropped", "lines": dropped})
+            lines.append(self._line("warning", "log lines were dropped", lines=dropped))
         if not lines:
             return
         try:
-            self._stream.write(self._encoder.encode_lines(lines).decode())
+            self._stream.write("".join(lines))
             self._stream.flush()
         except (OSError, ValueError):  # no space left, or the stream is closed
             self._reported -= count  # counts as dropped

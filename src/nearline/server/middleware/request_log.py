@@ -1,57 +1,48 @@
 """One log line for each request."""
 
-from msgspec import Struct
-
 from nearline.server.exchange import CLIENT_CLOSED, FORWARDED, Exchange
 from nearline.server.logs import JsonLog
 
-
-class RequestLine(Struct, gc=False):
-    """The line of one request; it contains no IDs of users or items.
-
-    Attributes
-    ----------
-    ts, level, message, request_id, method
-        As in every line; ID and method of the request.
-    route : str
-        Template of the path.
-    status : int
-    ms : float
-        Duration in milliseconds, truncated to the microsecond.
-    """
-
-    ts: str
-    level: str
-    message: str
-    request_id: str
-    method: str
-    route: str
-    status: int
-    ms: float
+# Durations below a millisecond as numbers in milliseconds, by microseconds.
+_SHORT = [f"0.{number:03d}" for number in range(1_000)]
 
 
 class RequestLog:
-    """Logs each complete exchange; an unexpected error gets a line with its traceback before it."""
+    """Logs each complete exchange; an unexpected error gets a line with its traceback before it.
+
+    The line of a request contains no IDs of users or items: time, level, message, ID and method of
+    the request, template of its path, status, and duration in milliseconds. None of these needs to
+    be escaped, so that a line is joined from its parts, which takes a fifth of the time of an
+    encoder.
+    """
 
     def __init__(self, log: JsonLog) -> None:
         self._log = log
+        # What stands between the request's ID and its duration, with the level, by the three
+        # values; there are as many as there are templates, methods and statuses.
+        self._parts: dict[tuple[str, str, int], tuple[str, str]] = {}
 
     def completed(self, exchange: Exchange) -> None:
         """Log one exchange."""
-        log, status, failure = self._log, exchange.status, exchange.failure
-        if failure is not None and status != CLIENT_CLOSED:
-            log.failure("request failed", failure, request_id=exchange.request_id)
-        if exchange.route == FORWARDED and status < 500:
+        log, status = self._log, exchange.status
+        if exchange.failure is not None and status != CLIENT_CLOSED:
+            log.failure("request failed", exchange.failure, request_id=exchange.request_id)
+        kind = exchange.method, exchange.route, status
+        level, about = self._parts.get(kind) or self._new_parts(*kind)
+        if not about:
             return
+        microseconds = int(exchange.seconds * 1e6)
+        ms = _SHORT[microseconds] if microseconds < 1_000 else microseconds / 1e3
         log.add(
-            RequestLine(
-                log.timestamp(),
-                "info" if status < 500 else "error",
-                "request",
-                exchange.request_id,
-                exchange.method,
-                exchange.route,
-                status,
-                int(exchange.seconds * 1e6) / 1e3,
-            )
+            f'{{"ts":"{log.timestamp()}","level":"{level}","message":"request",'
+            f'"request_id":"{exchange.request_id}",{about}{ms}}}\n'
         )
+
+    def _new_parts(self, method: str, route: str, status: int) -> tuple[str, str]:
+        if route == FORWARDED and status < 500:
+            parts = "", ""  # another process logs it
+        else:
+            about = f'"method":"{method}","route":"{route}","status":{status},"ms":'
+            parts = "info" if status < 500 else "error", about
+        self._parts[method, route, status] = parts
+        return parts
