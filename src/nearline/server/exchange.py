@@ -30,6 +30,14 @@ _SHORT_TIMINGS = [(b"server-timing", b"app;dur=0.%03d" % number) for number in r
 PART_BYTES = 262_144
 
 
+def timing_of(seconds: float) -> tuple[bytes, bytes]:
+    """Return the header ``Server-Timing`` for a duration."""
+    microseconds = int(seconds * 1e6)
+    if microseconds < 1_000:
+        return _SHORT_TIMINGS[microseconds]
+    return b"server-timing", b"app;dur=%.3f" % (microseconds / 1e3)
+
+
 class LargeAnswers:
     """Budget for the bytes of large answers that clients have not read yet.
 
@@ -182,16 +190,10 @@ class Exchange(Struct, gc=False):
     def complete_head(self, message: Any) -> Any:
         """Add the request ID and the duration to the start of a response; return the message."""
         self.status = message["status"]
-        microseconds = int((self.timer() - self.start) * 1e6)
-        timing = (
-            _SHORT_TIMINGS[microseconds]
-            if microseconds < 1_000
-            else (b"server-timing", b"app;dur=%.3f" % (microseconds / 1e3))
-        )
         message["headers"] = [
             *message["headers"],
             (b"x-request-id", self.request_id.encode()),
-            timing,
+            timing_of(self.timer() - self.start),
         ]
         if self.reached is not None and self.status < 300:
             offset = self.reached()

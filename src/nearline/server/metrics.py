@@ -6,7 +6,7 @@ families when they are scraped, so that counting a request costs less than a mic
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,11 @@ class _Requests:
         self.buckets = [0] * len(_BOUNDS)
         self.seconds = 0.0
 
+    def count(self, seconds: float) -> None:
+        """Count one request by its duration."""
+        self.buckets[bisect_left(LATENCY_BUCKETS, seconds)] += 1
+        self.seconds += seconds
+
 
 class Metrics(Collector):
     """Counters of one app, in its own registry, and gauges read from the engine.
@@ -77,10 +82,11 @@ class Metrics(Collector):
         """Count one request by its route's template, which contains no IDs."""
         if exchange.route == FORWARDED:
             return
-        seconds = exchange.seconds
-        requests = self._requests[exchange.method, exchange.route, exchange.status]
-        requests.buckets[bisect_left(LATENCY_BUCKETS, seconds)] += 1
-        requests.seconds += seconds
+        self._requests[exchange.method, exchange.route, exchange.status].count(exchange.seconds)
+
+    def counter(self, method: str, route: str, status: int) -> Callable[[float], None]:
+        """Return a function that counts requests with these values by their duration."""
+        return lambda seconds: self._requests[method, route, status].count(seconds)
 
     def appended(self, appended: Appended) -> None:
         """Count the events of one append."""

@@ -72,6 +72,10 @@ class AllowedHosts:
         if b"origin" in headers and not self._shared(exchange, headers[b"origin"]):
             self._check_origin(headers[b"origin"], host)
 
+    def checked(self, host: bytes | None) -> bool:
+        """Return whether a ``Host`` header was allowed before, or none is needed."""
+        return self._names is None or host in self._remembered
+
     def _check_host(self, host: bytes, path: bytes) -> None:
         if self._names is None or path in OPEN_PATHS:
             return

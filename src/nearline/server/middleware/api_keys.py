@@ -2,6 +2,7 @@
 
 import hmac
 import re
+from collections.abc import Mapping
 
 from nearline.errors import InvalidInput
 from nearline.server.dashboard import PATHS
@@ -43,6 +44,15 @@ def checked_key(api_key: str | None) -> str | None:
     return key
 
 
+def key_in(headers: Mapping[bytes, bytes]) -> bytes | None:
+    """Return the key in the headers of a request; None if there is none."""
+    sent = headers.get(b"x-api-key")
+    if sent is None and b"authorization" in headers:
+        scheme, _, credentials = headers[b"authorization"].partition(b" ")
+        sent = credentials.strip() if scheme.lower() == b"bearer" else None
+    return sent
+
+
 class ApiKeys:
     """Finds out what each request may do, by its key.
 
@@ -62,27 +72,28 @@ class ApiKeys:
         """Set the grant of a request, or raise `Unauthorized` or `Forbidden`."""
         if exchange.path in _WITHOUT_KEY:
             return
-        keyring, headers = self._keyring, exchange.headers
-        if self._api_key is None and (keyring is None or not keyring.required):
-            exchange.grant = EVERYTHING
-            return
-        sent = headers.get(b"x-api-key")
-        if sent is None:
-            scheme, _, credentials = headers.get(b"authorization", b"").partition(b" ")
-            sent = credentials.strip() if scheme.lower() == b"bearer" else None
-        if sent is None:
+        sent = key_in(exchange.headers)
+        grant = self.grant(sent, exchange.headers.get(b"nearline-user-token"))
+        if grant is None:
+            if sent is not None:
+                raise Unauthorized(_WANTED.format("a wrong, expired or revoked API key"))
             if exchange.method == "OPTIONS" and exchange.origin:  # a preflight carries no key
                 return
             raise Unauthorized(_WANTED.format("no API key"))
-        if self._api_key is not None and hmac.compare_digest(sent, self._api_key):
-            exchange.grant = MASTER
-            return
-        token = headers.get(b"nearline-user-token")
-        grant = None if keyring is None else keyring.grant(sent, token)
-        if grant is None:
-            raise Unauthorized(_WANTED.format("a wrong, expired or revoked API key"))
-        self._check(exchange, grant)
+        if grant not in (EVERYTHING, MASTER):
+            self._check(exchange, grant)
         exchange.grant = grant
+
+    def grant(self, sent: bytes | None, token: bytes | None = None) -> Grant | None:
+        """Return what a request may do with a key; None if a key is needed and this is none."""
+        keyring = self._keyring
+        if self._api_key is None and (keyring is None or not keyring.required):
+            return EVERYTHING
+        if sent is None:
+            return None
+        if self._api_key is not None and hmac.compare_digest(sent, self._api_key):
+            return MASTER
+        return None if keyring is None else keyring.grant(sent, token)
 
     def _check(self, exchange: Exchange, grant: Grant) -> None:
         """Raise `Forbidden` if the key may not be used here at all."""

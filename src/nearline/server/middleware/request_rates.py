@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from nearline.server.exchange import Exchange
 from nearline.server.problems import TooManyRequests
+from nearline.trust.grants import Grant
 from nearline.trust.rates import RequestRates
 
 
@@ -31,11 +32,15 @@ class KeyRates:
 
     def __call__(self, exchange: Exchange) -> None:
         """Raise `TooManyRequests` if the key of a request sent too many."""
-        grant = exchange.grant
-        if grant.key_id:
-            late = self.rates.take(grant.key_id, self._timer(), grant.rate)
-            if late:
-                raise _refusal("this key", late)
+        late = self.late(exchange.grant)
+        if late:
+            raise _refusal("this key", late)
+
+    def late(self, grant: Grant) -> float:
+        """Count a request; return the seconds by which it is too early, and 0 if it may pass."""
+        if not grant.key_id:
+            return 0.0
+        return self.rates.take(grant.key_id, self._timer(), grant.rate)
 
 
 def _refusal(sender: str, late: float) -> TooManyRequests:

@@ -19,6 +19,7 @@ from nearline.server.middleware.plain_events import PlainEvents
 from nearline.server.middleware.plain_lists import PlainLists
 from nearline.server.middleware.problem_responses import send_problem
 from nearline.server.middleware.pseudonym_ids import PseudonymBodies, PseudonymIds
+from nearline.server.middleware.repeated_reads import RepeatedReads
 from nearline.server.middleware.request_bodies import RequestBodies
 from nearline.server.middleware.request_ids import RequestIds
 from nearline.server.middleware.request_log import RequestLog
@@ -39,26 +40,28 @@ def middleware_stack(
     allowed_hosts: frozenset[str] | None,
     log: JsonLog,
     new_request_id: Callable[[], str],
-) -> Exchanges:
+) -> Exchanges | RepeatedReads:
     """Wrap `api` in all middlewares.
 
     Every request: ID, host and origin, rate of the address, API key and its rate, cached answer; at
-    the end metrics and a log line.
+    the end metrics and a log line. `RepeatedReads` does the same for cached lists in one step.
     A request that is not cached: body, in a reader process the division between it and the writer,
     overload, plain lists, canonical path, plain events, then the routes. With pseudonyms, those of
     the path are set before the cache, and those of the body when it is complete.
     """
     security, timer = context.security, context.timer
-    observers = [context.metrics.completed, RequestLog(log).completed]
+    request_log, hosts = RequestLog(log), AllowedHosts(allowed_hosts, keyring)
+    observers = [context.metrics.completed, request_log.completed]
     if context.auditor is not None:
         observers.append(context.auditor.completed)
-    checks: list[Callable[[Exchange], None]] = [AllowedHosts(allowed_hosts, keyring).check]
+    checks: list[Callable[[Exchange], None]] = [hosts.check]
     if security.address_rate is not None:
         checks.append(AddressRates(RequestRates(security.address_rate, security.burst), timer))
     guarded = api_key is not None or keyring is not None
+    keys = ApiKeys(api_key, keyring)
+    rates = KeyRates(RequestRates(security.key_rate, security.burst), timer)
     if guarded:
-        checks.append(ApiKeys(api_key, keyring))
-        checks.append(KeyRates(RequestRates(security.key_rate, security.burst), timer))
+        checks += [keys, rates]
     routed = CanonicalPaths(PlainEvents(AllowedMethods(api), context.limits))
     computing: HTTPApp = OverloadProtection(PlainLists(routed), context.traffic)
     if context.upstream is not None:
@@ -77,7 +80,7 @@ def middleware_stack(
             flow.note_list(exchange)
 
     observers.append(watched)
-    return Exchanges(
+    exchanges = Exchanges(
         timer=context.timer,
         traffic=context.traffic,
         large_answers=context.large_answers,
@@ -88,6 +91,21 @@ def middleware_stack(
         observers=observers,
         grant=NOTHING if guarded else EVERYTHING,
         gpc=security.gpc,
+    )
+    if (
+        security.address_rate is not None
+        or pseudonyms is not None
+        or context.namespaces is not None
+    ):
+        return exchanges
+    return RepeatedReads(
+        exchanges,
+        context,
+        hosts=hosts,
+        keys=keys,
+        rates=rates,
+        request_log=request_log,
+        new_request_id=new_request_id,
     )
 
 

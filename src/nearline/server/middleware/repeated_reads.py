@@ -1,0 +1,128 @@
+"""Cached lists for requests whose headers were checked before, in front of all other middlewares.
+
+Under load, most requests ask for lists that are cached, and the requests of a client have the same
+headers. Their answers, metrics and log lines are the same as those of `Exchanges`, but a request
+does not pass through the middlewares one by one, which would take longer than its answer.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from litestar.types import HTTPScope, Receive, Send
+
+from nearline.server.cache import CachedResponse, Headers
+from nearline.server.context import AppContext
+from nearline.server.exchange import PART_BYTES, timing_of
+from nearline.server.middleware.allowed_hosts import AllowedHosts
+from nearline.server.middleware.api_keys import ApiKeys, key_in
+from nearline.server.middleware.cached_answers import LISTS
+from nearline.server.middleware.exchanges import QUESTION_MARK, Exchanges
+from nearline.server.middleware.request_log import RequestLog
+from nearline.server.middleware.request_rates import KeyRates
+from nearline.server.offsets import MIN_OFFSET
+from nearline.trust.grants import EVERYTHING, Grant
+
+# Headers with which a request is more than a question for a list that may be cached.
+_SPECIAL = frozenset({b"origin", b"x-request-id", b"sec-gpc", b"nearline-user-token", MIN_OFFSET})
+# Maximum number of different headers that are remembered, and their maximum size in bytes.
+MAX_REMEMBERED, MAX_BYTES = 1_000, 2_000
+
+
+class RepeatedReads:
+    """Answers repeated requests from the cache; passes all others on.
+
+    Only for servers without rates per address, namespaces and pseudonyms, which depend on more than
+    the headers. A key is checked each time, since it can expire or be revoked.
+
+    Parameters
+    ----------
+    exchanges : Exchanges
+        Receives all other requests.
+    hosts, keys, rates : AllowedHosts, ApiKeys, KeyRates
+        Hosts that were checked, and checks of keys.
+    request_log : RequestLog
+    new_request_id : callable
+        Returns an ID for a request.
+    """
+
+    def __init__(
+        self,
+        exchanges: Exchanges,
+        context: AppContext,
+        *,
+        hosts: AllowedHosts,
+        keys: ApiKeys,
+        rates: KeyRates,
+        request_log: RequestLog,
+        new_request_id: Callable[[], str],
+    ) -> None:
+        self._exchanges = exchanges
+        self.cached = exchanges.cached
+        self._cache = context.cache
+        self._traffic = context.traffic
+        self._timer = context.timer
+        self._flow = context.flow
+        self._hosts = hosts
+        self._grant = keys.grant
+        self._late = rates.late
+        self._log = request_log.writer("GET", LISTS, 200)
+        self._count = context.metrics.counter("GET", LISTS, 200)
+        self._new_request_id = new_request_id
+        # The key in each of the headers, if there is one.
+        self._keys: dict[tuple[tuple[bytes, bytes], ...], bytes | None] = {}
+
+    def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Answer one request."""
+        if scope["method"] == "GET":
+            path = scope["raw_path"]
+            if QUESTION_MARK in path:  # some servers do not remove the query
+                path = path.partition(b"?")[0]
+            answer = self._cache.get((path, scope["query_string"]))
+            if answer is not None and self._is_plain(answer):
+                headers: Any = tuple(scope["headers"])
+                if headers in self._keys or self._remembers(headers):
+                    grant = self._grant(self._keys[headers])
+                    if grant is EVERYTHING or (grant is not None and self._may(grant)):
+                        return self._answer(answer, send)
+        return self._exchanges(scope, receive, send)
+
+    def _is_plain(self, answer: CachedResponse) -> bool:
+        _, body, _, served = answer
+        return served is None and len(body) <= PART_BYTES and not self._flow.viewers
+
+    def _may(self, grant: Grant) -> bool:
+        """Return whether the owner of a key may read all lists now."""
+        return grant.trusted and grant.namespaces is None and not self._late(grant)
+
+    async def _answer(self, answer: CachedResponse, send: Send) -> None:
+        start = self._traffic.last = self._timer()
+        headers, body, made_ahead, _ = answer
+        request_id = self._new_request_id()
+        marked = [
+            *headers,
+            (b"x-request-id", request_id.encode()),
+            timing_of(self._timer() - start),
+        ]
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": marked})
+            await send({"type": "http.response.body", "body": body, "more_body": False})
+        finally:
+            self._cache.hits[made_ahead] += 1
+            seconds = self._timer() - start
+            self._count(seconds)
+            self._log(request_id, seconds)
+
+    def _remembers(self, headers: Headers) -> bool:
+        """Return whether a request with these headers asks for the list alone; remember them."""
+        names = dict(headers)
+        if (
+            len(names) < len(headers)
+            or not self._hosts.checked(names.get(b"host"))
+            or not _SPECIAL.isdisjoint(names)
+            or sum(len(name) + len(value) for name, value in headers) > MAX_BYTES
+        ):
+            return False
+        if len(self._keys) >= MAX_REMEMBERED:
+            self._keys.clear()
+        self._keys[headers] = key_in(names)
+        return True
