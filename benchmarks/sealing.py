@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 from benchmarks import machine
+from benchmarks.in_process import ask
 from benchmarks.log_ingest import in_lists, make_events
 
 import nearline as nl
@@ -233,30 +234,6 @@ async def cached(folders: dict[bool, Path], users: list[str], repeats: int) -> l
             if turn >= 0:
                 found.append(Pair(clocks[False].taken, clocks[True].taken))
     return found
-
-
-async def ask(app: Any, user: str) -> None:
-    """Request a list, which has to be answered."""
-
-    async def receive() -> Any:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: Any) -> None:
-        if message.get("status", 200) != 200:
-            raise RuntimeError(f"a list was answered with {message['status']}")
-
-    path = f"/v1/users/{user}/recommendations"
-    scope = {
-        "type": "http",
-        "http_version": "1.1",
-        "method": "GET",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"k=10",
-        "headers": [(b"host", b"localhost")],
-        "state": {},
-    }
-    await app(scope, receive, send)
 
 
 def rows_of(measured: dict[str, list[Pair]]) -> list[dict[str, Any]]:

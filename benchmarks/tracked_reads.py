@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from benchmarks.in_process import ask
 from benchmarks.machine import spread, write
 
 import nearline as nl
@@ -38,30 +39,10 @@ async def measure(folder: Path, reads: int) -> dict[str, Any]:
     """Return the speed of tracked reads relative to others: median and spread over the blocks."""
     app: Any = create_app(lambda: nl.Recommender(folder), log_stream=io.StringIO())
 
-    async def receive() -> Any:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(_: Any) -> None:
-        return
-
-    async def read(number: int, query: bytes) -> None:
-        path = f"/v1/users/u{number % USERS}/recommendations"
-        scope = {
-            "type": "http",
-            "http_version": "1.1",
-            "method": "GET",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": query,
-            "headers": [(b"host", b"localhost")],
-            "state": {},
-        }
-        await app(scope, receive, send)
-
     async def seconds(query: bytes) -> float:
         start = clock()
         for number in range(reads // BLOCKS):
-            await read(number, query)
+            await ask(app, f"u{number % USERS}", query)
         app.api.state["context"].host.engine.served.flush()
         return clock() - start
 
