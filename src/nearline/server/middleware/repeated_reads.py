@@ -87,8 +87,7 @@ class RepeatedReads:
         return self._exchanges(scope, receive, send)
 
     def _is_plain(self, answer: CachedResponse) -> bool:
-        _, body, _, served = answer
-        return served is None and len(body) <= PART_BYTES and not self._flow.viewers
+        return len(answer[1]) <= PART_BYTES and not self._flow.viewers
 
     def _may(self, grant: Grant) -> bool:
         """Return whether the owner of a key may read all lists now."""
@@ -96,7 +95,9 @@ class RepeatedReads:
 
     async def _answer(self, answer: CachedResponse, send: Send) -> None:
         start = self._traffic.last = self._timer()
-        headers, body, made_ahead, _ = answer
+        headers, body, made_ahead, served = answer
+        if served is not None:
+            self._cache.serve(served)
         request_id = self._new_request_id()
         marked = [
             *headers,
