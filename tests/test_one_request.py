@@ -164,7 +164,7 @@ def test_the_openapi_document_has_the_parameters_of_today() -> None:
     import nearline as nl
     from nearline.server import create_app
 
-    document = create_app(nl.Recommender).api.state["context"].document
+    document = create_app(nl.Recommender).api.state["context"].document()
     operation = document["paths"]["/v1/users/{user_id}/recommendations"]["get"]
     options = {"k", "exclude_seen", "repeats", "category", "exclude", "context", "preferences"}
     options |= {

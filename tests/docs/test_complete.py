@@ -93,7 +93,7 @@ def test_every_command_and_option_is_documented(name: str) -> None:
 
 
 def operations() -> Iterator[tuple[str, dict[str, object]]]:
-    document = create_app(nl.Recommender).api.state["context"].document
+    document = create_app(nl.Recommender).api.state["context"].document()
     for path, item in document["paths"].items():
         for method, operation in item.items():
             yield f"{method.upper()} {path}", operation

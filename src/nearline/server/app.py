@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -208,7 +208,10 @@ def _routes() -> list[ControllerRouterHandler]:
 
 @cache
 def _document(limits: Limits) -> dict[str, Any]:
-    """Return the OpenAPI document, which depends only on the limits."""
+    """Return the OpenAPI document, which depends only on the limits.
+
+    It takes a few hundred milliseconds the first time, so it is not made at the start.
+    """
     return openapi_document(_routes(), limits)
 
 
@@ -238,7 +241,7 @@ def _make_context(
         compute_queue=ComputeQueue(timer, limits.wait_seconds),
         batches=BatchTurns(traffic, timer),
         timer=timer,
-        document=_document(limits),
+        document=partial(_document, limits),
         security=security,
         flow=Flow(),
     )

@@ -40,6 +40,8 @@ class AppContext(Struct, frozen=True, kw_only=True):
         Turn of a batch, which is computed while no other is.
     clock, timer : callable
         Clock in Unix seconds, and monotonic clock in seconds.
+    document : callable
+        Returns the OpenAPI document. Its first call takes long enough for a thread.
     auditor : Auditor or None
         Writes the audit log, if there is one.
     namespaces : Namespaces or None
@@ -59,7 +61,7 @@ class AppContext(Struct, frozen=True, kw_only=True):
     batches: BatchTurns
     clock: Callable[[], float]
     timer: Callable[[], float]
-    document: dict[str, Any]
+    document: Callable[[], dict[str, Any]]
     flow: Flow
     security: Security
     auditor: Auditor | None = None

@@ -1,5 +1,7 @@
 """Routes for operations: liveness, readiness, metrics and documentation."""
 
+import asyncio
+from importlib.metadata import version
 from typing import Any
 
 from litestar import Response, get
@@ -23,7 +25,7 @@ class Health(Struct, frozen=True, kw_only=True):
 async def index(request: StrictRequest) -> Response[str]:
     """Return a page with links to the others."""
     app = app_context(request)
-    page = render_index(app.document["info"]["version"], app.host.state)
+    page = render_index(version("nearline"), app.host.state)
     return Response(page, media_type="text/html", headers=PAGE_HEADERS)
 
 
@@ -49,11 +51,11 @@ async def metrics(request: StrictRequest) -> bytes:
 @get("/openapi.json", tags=["operations"], opt={SCOPE: "read"})
 async def openapi(request: StrictRequest) -> dict[str, Any]:
     """Return the OpenAPI document."""
-    return app_context(request).document
+    return await asyncio.to_thread(app_context(request).document)
 
 
 @get("/docs", tags=["operations"], media_type="text/html", opt={SCOPE: "read"})
 async def docs(request: StrictRequest) -> Response[str]:
     """Return the OpenAPI document as an HTML page."""
-    page = render_page(app_context(request).document)
+    page = render_page(await asyncio.to_thread(app_context(request).document))
     return Response(page, media_type="text/html", headers=PAGE_HEADERS)
