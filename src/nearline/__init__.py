@@ -5,7 +5,6 @@
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from nearline.schema import Answer, Event, Explanation, Item, Part, Recommendation, ScoredItem
     from nearline.server.notebook import show
 
-__version__ = version("nearline")
+__version__: str
 
 __all__ = [
     "Answer",
@@ -31,7 +30,7 @@ __all__ = [
     "show",
 ]
 
-_ROOMS = {
+_MODULES = {
     "Recommender": "engine",
     "Config": "config",
     "NearlineError": "errors",
@@ -41,9 +40,11 @@ _ROOMS = {
 
 def __getattr__(name: str) -> object:
     # Loaded on first use: `nearline --help` and `import nearline` stay quick.
+    if name == "__version__":
+        return import_module("importlib.metadata").version("nearline")
     if name not in __all__:
         raise AttributeError(f"module 'nearline' has no attribute {name!r}")
-    return getattr(import_module(f"nearline.{_ROOMS.get(name, 'schema')}"), name)
+    return getattr(import_module(f"nearline.{_MODULES.get(name, 'schema')}"), name)
 
 
 def __dir__() -> list[str]:

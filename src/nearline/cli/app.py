@@ -7,47 +7,87 @@ Modules of this package import libraries that load slowly inside functions, so t
 ``nearline --help`` and messages about wrong usage appear quickly.
 """
 
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import click
 
-from nearline.cli.around import audience, items, popular, search, trending, users
-from nearline.cli.ask import explain, recommend, similar
-from nearline.cli.audit import audit
-from nearline.cli.backup import archive, backup, restore
-from nearline.cli.bench import bench
-from nearline.cli.compare import compare
-from nearline.cli.comply import comply
-from nearline.cli.definitions import rules, scenarios
-from nearline.cli.demo import demo
-from nearline.cli.doctor import doctor
-from nearline.cli.evaluate import evaluate
-from nearline.cli.experiments import experiments
-from nearline.cli.export import export
-from nearline.cli.info import info
-from nearline.cli.ingest import ingest, quarantine
-from nearline.cli.keys import keys
-from nearline.cli.learn import import_, train
-from nearline.cli.models import models
-from nearline.cli.ope import ope
 from nearline.cli.options import example
 from nearline.cli.output import printable
-from nearline.cli.playground import playground
-from nearline.cli.replay import replay
-from nearline.cli.report import report
-from nearline.cli.retain import retain
-from nearline.cli.seal import seal
-from nearline.cli.serve import serve
-from nearline.cli.settings import config
-from nearline.cli.simulate import simulate
-from nearline.cli.snapshots import promote, rollback, snapshots
-from nearline.cli.statistics import statistics
-from nearline.cli.users import consent, critique, tags, user
-from nearline.cli.weights import weights
 from nearline.cli.wording import for_command_line
 from nearline.errors import NearlineError
 
 INTERRUPTED = 130
+
+# Module of each command; `nearline --help` lists the commands in this order.
+MODULES = {
+    "demo": "demo",
+    "playground": "playground",
+    "import": "learn",
+    "ingest": "ingest",
+    "quarantine": "ingest",
+    "models": "models",
+    "train": "learn",
+    "evaluate": "evaluate",
+    "compare": "compare",
+    "replay": "replay",
+    "ope": "ope",
+    "info": "info",
+    "snapshots": "snapshots",
+    "promote": "snapshots",
+    "rollback": "snapshots",
+    "scenarios": "definitions",
+    "rules": "definitions",
+    "config": "settings",
+    "retain": "retain",
+    "seal": "seal",
+    "recommend": "ask",
+    "similar": "ask",
+    "search": "around",
+    "popular": "around",
+    "trending": "around",
+    "audience": "around",
+    "explain": "ask",
+    "items": "around",
+    "users": "around",
+    "backup": "backup",
+    "restore": "backup",
+    "archive": "backup",
+    "keys": "keys",
+    "audit": "audit",
+    "comply": "comply",
+    "user": "users",
+    "consent": "users",
+    "tags": "users",
+    "critique": "users",
+    "experiments": "experiments",
+    "weights": "weights",
+    "report": "report",
+    "statistics": "statistics",
+    "export": "export",
+    "serve": "serve",
+    "simulate": "simulate",
+    "bench": "bench",
+    "doctor": "doctor",
+}
+
+
+class Commands(Mapping[str, click.Command]):
+    """The commands by name, each of which is imported when it is used."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        module = import_module(f"nearline.cli.{MODULES[name]}")
+        # `import` is a keyword of Python.
+        command: click.Command = getattr(module, f"{name}_" if iskeyword(name) else name)
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(MODULES)
+
+    def __len__(self) -> int:
+        return len(MODULES)
 
 
 class CommandGroup(click.Group):
@@ -76,6 +116,7 @@ class CommandGroup(click.Group):
 @click.group(
     "nearline",
     cls=CommandGroup,
+    commands=Commands(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=example("nearline demo", "nearline import --store shop/ events.csv --items items.csv"),
 )
@@ -86,15 +127,3 @@ def main() -> None:
     Start with `nearline demo`. For your own data: import, train, then recommend or serve.
     `nearline COMMAND --help` shows the options and an example of a command.
     """
-
-
-for _command in (
-    *(demo, playground, import_, ingest, quarantine),
-    *(models, train, evaluate, compare, replay, ope),
-    *(info, snapshots, promote, rollback, scenarios, rules, config, retain, seal),
-    *(recommend, similar, search, popular, trending, audience, explain, items, users),
-    *(backup, restore, archive, keys, audit, comply),
-    *(user, consent, tags, critique, experiments, weights, report, statistics, export),
-    *(serve, simulate, bench, doctor),
-):
-    main.add_command(_command)
