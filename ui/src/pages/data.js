@@ -38,8 +38,8 @@ function Choose({ onFile, busy }) {
   };
   return html`<${Card} id="choose" title=${t("data.choose")} hint=${t("data.choose.hint")}>
     <div class=${"drop" + (over ? " over" : "")} onDragOver=${(event) => (event.preventDefault(), setOver(true))} onDragLeave=${() => setOver(false)} onDrop=${drop}>
-      <label for="file">${t("data.drop")}</label><input id="file" type="file" accept=".csv,.tsv,.txt,.inter,.item,.jsonl,.ndjson,.json" disabled=${busy}
-        onChange=${(event) => event.target.files[0] && onFile(event.target.files[0])} /></div><//>`;
+      <b>${t("data.drop")}</b><input id="file" class="sr" type="file" accept=".csv,.tsv,.txt,.inter,.item,.jsonl,.ndjson,.json" disabled=${busy}
+        onChange=${(event) => event.target.files[0] && onFile(event.target.files[0])} /><label for="file" class="button">${t("data.pick")}</label></div><//>`;
 }
 
 function Columns({ table, kind, onKind, columns, onColumns }) {

@@ -75,7 +75,7 @@ function Watched({ name, onDone }) {
 
 function Results({ data }) {
   return html`<dl class="tiles"><${Tile} label=${t("items.state")} value=${t(data.running ? "state.running" : "experiments.stopped")} note=${data.stopped ?? (data.started && ago(data.started))} />
-      <${Tile} label=${t("experiments.metric")} value=${data.metric} note=${data.mode} />
+      <${Tile} label=${t("experiments.metric")} value=${data.metric} note=${t(`experiments.mode.${data.mode}`)} />
       <${Tile} label=${t("experiments.required")} value=${data.required_users === null ? "–" : whole(data.required_users)} /></dl>
     ${!data.sound && html`<div class="note bad" role="alert">${t("experiments.unsound")}</div>`}
     <${Scroll} label=${t("experiments.variants")}><table><thead><tr><th scope="col">${t("experiments.variant")}</th>${["users", "lists", "rate", "through"].map(
@@ -84,7 +84,7 @@ function Results({ data }) {
       <td class="n">${rate(one.rate)}</td><td class="n">${rate(one.click_through)}</td></tr>`)}</tbody></table><//>
     <${Comparisons} title=${t("experiments.compared", { control: data.control })} rows=${data.comparisons} />
     ${Object.entries(data.segments).map(([name, rows]) => html`<${Comparisons} title=${name} rows=${rows} />`)}
-    ${data.warnings.map((warning) => html`<p class="muted">${warning}</p>`)}`;
+    ${data.variants.every((one) => one.lists === 0) && html`<p class="muted">${t("experiments.unserved")}</p>`}`;
 }
 
 function Comparisons({ title, rows }) {

@@ -30,8 +30,7 @@ function Config() {
 function Memory({ now }) {
   const used = new Map((now.values.get("nearline_memory_used_bytes") ?? []).map((one) => [one.labels.part, one.value]));
   return html`<dl class="pairs">${(now.values.get("nearline_memory_limit_bytes") ?? []).map(({ labels, value }) => html`<dt>${labels.part}</dt>
-    <dd><meter min="0" max=${value} value=${used.get(labels.part) ?? 0} aria-label=${labels.part}></meter> ${t("system.of", { used: bytes(used.get(labels.part) ?? 0), limit: bytes(value) })}
-    <small class="muted">${percent((used.get(labels.part) ?? 0) / value)}</small></dd>`)}</dl>`;
+    <dd><meter min="0" max=${value} value=${used.get(labels.part) ?? 0} aria-label=${labels.part}></meter> ${t("system.of", { used: bytes(used.get(labels.part) ?? 0), limit: bytes(value) })} <small class="muted">${percent((used.get(labels.part) ?? 0) / value)}</small></dd>`)}</dl>`;
 }
 
 function Metrics({ now }) {
