@@ -25,7 +25,7 @@ from nearline.jobs.queue import Job, Outcome
 from nearline.notebook import score_bar, scores_html, table
 from nearline.notebook.html import Share
 from nearline.notebook.live import live_output
-from nearline.notebook.reports import curves_html
+from nearline.notebook.reports import bars_html, curves_html
 from nearline.schema import Part, Recommendation, ScoredItem
 from nearline.schema.answers import ScoredList, TitledList
 
@@ -205,3 +205,10 @@ def test_show_serves_the_open_recommender_and_leaves_it_open(rec: nl.Recommender
 def test_show_needs_a_recommender() -> None:
     with pytest.raises(InvalidInput, match="give a Recommender"):
         nl.show("shop/")  # type: ignore[arg-type]
+
+
+def test_values_of_another_unit_do_not_shrink_the_bars() -> None:
+    html = bars_html("Evaluation", {"ndcg@10": 0.2, "novelty@10": 6.6}, {"ndcg@10": (0.1, 0.4)})
+    assert html.count("position:relative") == 1
+    assert "width:50.00%" in html
+    assert "6.6000" in html

@@ -20,13 +20,18 @@ def bars_html(
     head: Sequence[str] = (),
     about: Sequence[tuple[str, object]] = (),
 ) -> str:
-    """Return one bar for each mean, with its interval and further cells."""
+    """Return each mean with its interval, and further cells.
+
+    Means with intervals have bars of one scale. Others, such as a coverage or a novelty, may have
+    another unit and have none, unless no mean has an interval.
+    """
     bounds = {name: intervals.get(name, (mean, mean)) for name, mean in means.items()}
-    most = max((high for _, high in bounds.values()), default=0.0)
+    drawn = {name: high for name, (_, high) in bounds.items() if name in intervals or not intervals}
+    most = max(drawn.values(), default=0.0)
     rows = []
     for name, mean in means.items():
         low, high = bounds[name]
-        bar = interval_bar(mean, low, high, most)
+        bar = interval_bar(mean, low, high, most) if name in drawn else ""
         text = f"[{low:.4f}, {high:.4f}]" if name in intervals else ""
         rows.append([name, bar, f"{mean:.4f}", text, *((more or {}).get(name, ()))])
     body = table(["", "", "mean", "95 % interval", *head], rows, (2,))
