@@ -1,4 +1,4 @@
-"""The option `repeats` of requests, in all doors, and of commands that measure."""
+"""The option `repeats` of requests, in all interfaces, and of commands that measure."""
 
 from pathlib import Path
 

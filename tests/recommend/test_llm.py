@@ -1,4 +1,4 @@
-"""What a language model is shown, what its answers may do, and what every door says of it."""
+"""What a language model is shown, what its answers may do, and what every interface says of it."""
 
 import io
 import json

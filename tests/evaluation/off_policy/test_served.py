@@ -1,4 +1,4 @@
-"""Off-policy evaluation of served lists, with values computed by hand, and its three doors."""
+"""Off-policy evaluation of served lists, with values computed by hand, and its three interfaces."""
 
 from pathlib import Path
 from typing import Any

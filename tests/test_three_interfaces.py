@@ -40,7 +40,7 @@ def items() -> pa.Table:
     )
 
 
-class Door(Protocol):
+class Interface(Protocol):
     """What the story does, by whatever way in."""
 
     def learn(self) -> str: ...
@@ -165,39 +165,39 @@ class Http:
 
 
 @pytest.fixture
-def doors(tmp_path: Path) -> Iterator[list[Door]]:
+def interfaces(tmp_path: Path) -> Iterator[list[Interface]]:
     folders = [tmp_path / name for name in ("python", "cli", "http")]
     for folder in folders:
         folder.mkdir()
-    found: list[Door] = [Python(folders[0]), CommandLine(folders[1]), Http(folders[2])]
+    found: list[Interface] = [Python(folders[0]), CommandLine(folders[1]), Http(folders[2])]
     yield found
-    for door in found:
-        door.close()
+    for interface in found:
+        interface.close()
 
 
-def test_three_doors_tell_one_story(doors: list[Door]) -> None:
-    assert len({door.learn() for door in doors}) == 1
+def test_three_interfaces_tell_one_story(interfaces: list[Interface]) -> None:
+    assert len({interface.learn() for interface in interfaces}) == 1
 
     def same(told: list[Any]) -> Any:
         assert told[0] == told[1] == told[2]
         return told[0]
 
-    stranger = same([door.recommend() for door in doors])
+    stranger = same([interface.recommend() for interface in interfaces])
     assert len(stranger) == 8
-    for door in doors:
-        door.event("tea-2", 1.6e9)
-    tea = same([door.recommend() for door in doors])
+    for interface in interfaces:
+        interface.event("tea-2", 1.6e9)
+    tea = same([interface.recommend() for interface in interfaces])
     assert tea[0][0] == "tea-3"
-    for door in doors:
-        door.event("shoe-5", 1.6e9 + 1000)
-    both = same([door.recommend() for door in doors])
+    for interface in interfaces:
+        interface.event("shoe-5", 1.6e9 + 1000)
+    both = same([interface.recommend() for interface in interfaces])
     assert both[0][0] == "shoe-6"
-    for door in doors:
-        door.new_item("shoe-new", "pink shoe shop")
-    fresh = same([door.recommend() for door in doors])
+    for interface in interfaces:
+        interface.new_item("shoe-new", "pink shoe shop")
+    fresh = same([interface.recommend() for interface in interfaces])
     assert "shoe-new" in [item for item, _ in fresh]
-    why = same([door.explain("shoe-new") for door in doors])
+    why = same([interface.explain("shoe-new") for interface in interfaces])
     assert sum(amount for _, _, amount in why) == pytest.approx(dict(fresh)["shoe-new"], abs=1e-6)
     assert {relation for _, relation, _ in why} == {"content"}
-    near = same([door.similar("shoe-new") for door in doors])
+    near = same([interface.similar("shoe-new") for interface in interfaces])
     assert near[0][0] == "shoe-5"

@@ -41,7 +41,7 @@ def store(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
-def test_a_context_gives_the_same_list_through_every_door(store: Path) -> None:
+def test_a_context_gives_the_same_list_through_every_interface(store: Path) -> None:
     with nl.Recommender(store) as rec:
         python = [
             (line.item_id, line.score, line.tier) for line in rec.recommend("new", context=FRENCH)

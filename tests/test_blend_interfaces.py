@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.server.serving import start_server, stop_server
-from tests.test_three_doors import USER, interactions, items, lines
+from tests.test_three_interfaces import USER, interactions, items, lines
 
 import nearline as nl
 from nearline.errors import MissingExtra
@@ -22,7 +22,7 @@ SETTINGS = {
 }
 
 
-def test_a_blend_serves_and_learns_through_every_door(tmp_path: Path) -> None:
+def test_a_blend_serves_and_learns_through_every_interface(tmp_path: Path) -> None:
     config = nl.Config(model="blend", settings=SETTINGS)
     with nl.Recommender(tmp_path / "store", config=config) as rec:
         rec.fit(interactions(), items=items(), seed=3)

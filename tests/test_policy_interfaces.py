@@ -1,4 +1,4 @@
-"""Scenarios with a model, and scenarios that choose among policies, through all doors."""
+"""Scenarios with a model, and scenarios that choose among policies, through all interfaces."""
 
 from collections import Counter
 from pathlib import Path

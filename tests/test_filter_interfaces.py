@@ -37,7 +37,7 @@ def told(lines: list[dict[str, Any]]) -> list[Any]:
     return [(line["item_id"], line["score"], line["fields"]) for line in lines]
 
 
-def test_the_same_lists_through_every_door(store: Path) -> None:
+def test_the_same_lists_through_every_interface(store: Path) -> None:
     with nl.Recommender(store) as rec:
         python = [(one.item_id, one.score, one.fields) for one in rec.recommend("u", **OPTIONS)]
         similar = rec.similar("i0", filter="price > 10", boost="price", fields="price")

@@ -38,7 +38,7 @@ def store(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
-def test_words_give_the_same_list_through_every_door(store: Path) -> None:
+def test_words_give_the_same_list_through_every_interface(store: Path) -> None:
     with nl.Recommender(store) as rec:
         lines = rec.recommend("new", preferences=ASKED)
         python = [(line.item_id, line.score, line.tier) for line in lines]
