@@ -82,9 +82,12 @@ def _order(
         wide = min(2 * n + 50, n_items)
         found = nearest(wide)
         items, scores = found.items[0], found.scores[0].astype(np.float64)
-        listed = items >= 0
-        least = -np.inf if wide >= n_items or not listed.all() else float(scores[-1])
-        kept = listed & allowed[items] & ~known_to_few(items, view.state, least_users)
+        # The model may have learned of more items since they were counted.
+        listed = (items >= 0) & (items < n_items)
+        complete = wide >= n_items or items[-1] < 0
+        least = -np.inf if complete else float(scores[-1])
+        items, scores = items[listed], scores[listed]
+        kept = allowed[items] & ~known_to_few(items, view.state, least_users)
         return Order(items[kept], scores[kept], least)
 
     return order

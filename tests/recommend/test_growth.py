@@ -1,13 +1,17 @@
-"""Batches while the catalogue grows."""
+"""Answers while the catalogue grows."""
 
 from collections.abc import Iterator
+from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 import nearline as nl
 from nearline.recommend.batch import _columns
 from nearline.recommend.lists import Lists
+from nearline.recommend.similar import similar
+from nearline.schema import SimilarOptions
 
 
 def test_items_that_arrive_during_a_batch_have_ids() -> None:
@@ -24,6 +28,26 @@ def test_items_that_arrive_during_a_batch_have_ids() -> None:
     assert found["user_id"].to_pylist() == ["ann", "bob", "bob"]
     assert found["item_id"].to_pylist() == ["tea", "mug", "tea"]
     assert found["rank"].to_pylist() == [1, 1, 2]
+
+
+def test_an_item_that_arrives_while_similar_ones_are_sought_is_in_the_next_list() -> None:
+    """The model can know more items when it is asked than when they were counted."""
+    engine = nl.Recommender()
+    for item in ("green tea", "black tea"):
+        engine.put_item(item, text=item)
+    view = engine._view()
+
+    class Growing:
+        n_items = view.model.n_items
+
+        def similar(self, *of: Any) -> Any:
+            engine.put_item("white tea", text="white tea")
+            return view.model.similar(*of)
+
+    growing: Any = Growing()
+    found = similar("green tea", SimilarOptions(), msgspec.structs.replace(view, model=growing))
+    assert [line.item_id for line in found] == ["black tea"]
+    assert {line.item_id for line in engine.similar("green tea")} == {"black tea", "white tea"}
 
 
 def _lists(items: list[list[int]]) -> Lists:
