@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from nearline.errors import InvalidInput
+from nearline.ingest.flat_messages import Convert, flat_converter
 from nearline.schema import Event, check_event
 from nearline.schema.sources import MAX_MESSAGE_BYTES, Message
 from nearline.schema.times import parse_time
@@ -110,6 +111,7 @@ class Mapper:
             )
         self._list = next(iter(lists), None)
         self._decode = decoder(event_map.format)
+        self._flat = self._flat_converter()
 
     def events(self, message: Message, now: float) -> list[Event]:
         """Return the events of a message; none if it is skipped.
@@ -119,6 +121,8 @@ class Mapper:
         InvalidInput
             The message is not an event; the error names the reason.
         """
+        if self._flat is not None and (flat := self._flat(message, now)) is not None:
+            return [flat]
         value = message.value
         if not value:
             return []
@@ -145,6 +149,15 @@ class Mapper:
             for number, entry in enumerate(entries)
         )
         return [event for event in several if event is not None]
+
+    def _flat_converter(self) -> Convert | None:
+        """Return the fast conversion; None if fields are not at places of their own."""
+        event_map = self._map
+        names = {name: path.name for name, path in self._paths.items() if path.name is not None}
+        usual = len(names) == len(FIELDS) == len(set(names.values()))
+        if not usual or self._context or event_map.kinds is not None or event_map.format != "json":
+            return None
+        return flat_converter(names, event_map.event, self._scale, self._source)
 
     def _event(
         self, message: Message, content: Any, entry: Any, number: int | None, now: float
