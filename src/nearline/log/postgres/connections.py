@@ -28,6 +28,12 @@ LOCK_MS, STATEMENT_MS = 5_000, 30_000
 # its own limits are not enough.
 CONNECT_SECONDS, ANSWER_SECONDS = 3, 10.0
 _WATCH_SECONDS = 0.25
+# Plans are kept, and made while a new log is small or has no statistics. The planner would then
+# compare each list with the whole log, and do so until the log has statistics.
+_BY_INDEX = "".join(
+    f", set_config('{name}', 'off', false)"
+    for name in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
+)
 _IDLE = 4  # connections that are kept open for reading
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _FULL = ("53100", "53200")
@@ -74,7 +80,8 @@ class Connections:
                         "set_config('search_path', %s, false), "
                         # A commit must be durable before it is acknowledged.
                         "CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') "
-                        "THEN set_config('synchronous_commit', 'on', false) END",
+                        "THEN set_config('synchronous_commit', 'on', false) END"
+                        + _BY_INDEX,
                         (str(LOCK_MS), str(STATEMENT_MS), f"{self.target.schema}, public"),
                     )
             except BaseException:
