@@ -5,6 +5,7 @@
 ingest      events per second in lists of 100, and one by one from 64 clients
 lag         time from sending an event until 3 followers have it, at 2,000 events per second
 kills       N times kill -9 of PostgreSQL with 3 writers: lost, double, longest gap
+failovers   N times kill -9 of the primary, and promotion of its synchronous standby
 frozen      N times a writer that does not run for 2 seconds: the longest gap of another
 tokens      N times POST on one server and GET on another, with and without the token
 promotions  N promotions by trainers that have lost their lease
@@ -30,10 +31,11 @@ from itertools import count
 from typing import Any
 
 from benchmarks import machine
+from benchmarks.replica_failovers import failovers
 from benchmarks.replica_servers import Replica, lists_of, oracle_lists
+from benchmarks.replica_writers import Writing, opened, outcome, started
 
-from nearline.errors import LogUnavailable, StaleLease
-from nearline.log import SharedLog, open_log
+from nearline.errors import StaleLease
 from nearline.schema import Event
 from nearline.testing.servers import PostgresServer, postgres
 
@@ -62,12 +64,6 @@ log = open_log(sys.argv[1])
 while True:
     log.append([Event(user_id="frozen", item_id="i", timestamp=time.time())]).result()
 """
-
-
-def opened(url: str) -> SharedLog:
-    log = open_log(url)
-    assert isinstance(log, SharedLog)
-    return log
 
 
 def events(numbers: range) -> list[Event]:
@@ -125,64 +121,17 @@ def lag(times: int) -> list[Row]:
     return rows
 
 
-class Writing(threading.Thread):
-    """A client that repeats each event until it is acknowledged, and records its longest gap."""
-
-    def __init__(self, log: SharedLog, name: str, done: threading.Event) -> None:
-        super().__init__(daemon=True)
-        self.log, self.client, self.done = log, name, done
-        self.acknowledged: list[str] = []
-        self.gap = 0.0
-
-    def run(self) -> None:
-        """Send events until told to stop."""
-        last = time.monotonic()
-        for number in count():
-            if self.done.is_set():
-                return
-            event_id = f"{self.client}-{number}"
-            mine = Event(user_id=self.client, item_id="i", timestamp=1.0, event_id=event_id)
-            while True:
-                try:
-                    self.log.append([mine]).result()
-                    break
-                except LogUnavailable:
-                    continue
-            self.acknowledged.append(event_id)
-            now = time.monotonic()
-            self.gap, last = max(self.gap, now - last), now
-
-
 def kills(times: int) -> list[Row]:
     with postgres(15) as server:
         logs, done = [opened(server.url()) for _ in range(3)], threading.Event()
-        writers = [Writing(log, f"w{n}", done) for n, log in enumerate(logs)]
-        for writer in writers:
-            writer.start()
+        writers = started(logs, done)
         for number in range(times):
             time.sleep(random.Random(number).uniform(0.1, 0.5))
             server.kill()
             server.start()
         time.sleep(1.0)
-        done.set()
-        for writer in writers:
-            writer.join()
-        logs[0].append([]).result()
-        stored = list(logs[0].read())
-        ids = Counter(record.event_id for _, record in stored if isinstance(record, Event))
-        acknowledged = [event_id for writer in writers for event_id in writer.acknowledged]
-        for log in logs:
-            log.close()
-    return [
-        {
-            "kills": times,
-            "acknowledged": len(acknowledged),
-            "lost": sum(event_id not in ids for event_id in acknowledged),
-            "double": sum(number > 1 for number in ids.values()),
-            "dense": [at for at, _ in stored] == list(range(len(stored))),
-            "longest gap s": round(max(writer.gap for writer in writers), 2),
-        }
-    ]
+        found = outcome(writers, logs, done)
+    return [{"kills": times, **found}]
 
 
 def frozen(times: int) -> list[Row]:
@@ -298,6 +247,7 @@ PARTS: dict[str, tuple[Callable[[int], list[Row]], int]] = {
     "ingest": (ingest, 1),
     "lag": (lag, 1),
     "kills": (kills, 100),
+    "failovers": (failovers, 20),
     "frozen": (frozen, 50),
     "tokens": (tokens, 10_000),
     "promotions": (promotions, 100),

@@ -80,8 +80,7 @@ class Connections:
                         "set_config('search_path', %s, false), "
                         # A commit must be durable before it is acknowledged.
                         "CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') "
-                        "THEN set_config('synchronous_commit', 'on', false) END"
-                        + _BY_INDEX,
+                        "THEN set_config('synchronous_commit', 'on', false) END" + _BY_INDEX,
                         (str(LOCK_MS), str(STATEMENT_MS), f"{self.target.schema}, public"),
                     )
             except BaseException:

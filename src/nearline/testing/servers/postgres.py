@@ -1,11 +1,13 @@
 """PostgreSQL servers for tests, which listen on a Unix socket in their folder only."""
 
 import os
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
-from nearline.testing.servers.base import ServerProcess, require
+from nearline.testing.servers.base import ServerProcess, require, wait_until
 
 # Folders of the programs of each version on Debian.
 _SYSTEM = "/usr/lib/postgresql/{version}/bin"
@@ -69,9 +71,45 @@ class PostgresServer(ServerProcess):
         self.spawn(command, env=self._env)
         self.wait_for(self._accepts)
 
-    def url(self, **parameters: str) -> str:
-        """Return the URL of the server's database, with further parameters."""
+    def follow(self, primary: "PostgresServer") -> None:
+        """Replace the data by a copy of a primary, and start as its standby."""
+        self.kill()
+        shutil.rmtree(self._data)
+        source = ("-h", str(primary.folder), "-U", USER, "-D", str(self._data))
+        options = ("--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+        self.run((str(self._bin / "pg_basebackup"), *source, *options), env=self._env)
+        self.start()
+
+    def require_standby(self) -> None:
+        """Let commits wait for the standby, once it receives them."""
+        receives = "SELECT state FROM pg_stat_replication"
+        wait_until(lambda: self.execute(receives) == [("streaming",)], "the standby")
+        self.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        self.execute("SELECT pg_reload_conf()")
+        query = "SELECT sync_state FROM pg_stat_replication"
+        wait_until(lambda: self.execute(query) == [("sync",)], "the synchronous standby")
+
+    def promote(self) -> None:
+        """Make a standby a primary, which waits for no standby."""
+        self.execute("SELECT pg_promote()")
+
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        """Execute a statement; return its rows."""
+        import psycopg
+
+        with psycopg.connect(self.url(), autocommit=True) as db:
+            cursor = db.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def url(self, *others: "PostgresServer", **parameters: str) -> str:
+        """Return the URL of the server's database, with further parameters.
+
+        With other servers, it names them all, and connections are to the primary among them.
+        """
         given = {"host": str(self.folder), "user": USER, **parameters}
+        if others:
+            given["host"] = ",".join(str(one.folder) for one in (self, *others))
+            given["target_session_attrs"] = "read-write"
         query = "&".join(f"{name}={quote(value, safe='')}" for name, value in given.items())
         return f"postgresql:///{DATABASE}?{query}"
 
