@@ -9,9 +9,12 @@ failovers   N times kill -9 of the primary, and promotion of its synchronous sta
 frozen      N times a writer that does not run for 2 seconds: the longest gap of another
 tokens      N times POST on one server and GET on another, with and without the token
 promotions  N promotions by trainers that have lost their lease
-chaos       N kills, freezes and cuts of 3 servers under load: their lists against one engine
+chaos       N kills, freezes and cuts of 3 servers under load: what they answer against one engine
+upgrade     N times all of 3 servers under load, one by one, from the build in the folder of the
+            variable OLD_BUILD to this one, and back
 
-PostgreSQL runs with fsync, except in `kills` and `chaos`, in which the machine does not fail.
+PostgreSQL runs with fsync, except where servers are killed or upgraded, since the
+machine does not fail.
 """
 
 import argparse
@@ -23,21 +26,20 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from itertools import count
 from typing import Any
 
 from benchmarks import machine
+from benchmarks.replica_chaos import chaos, upgrade
 from benchmarks.replica_failovers import failovers
-from benchmarks.replica_servers import Replica, lists_of, oracle_lists
+from benchmarks.replica_servers import Replica
 from benchmarks.replica_writers import Writing, opened, outcome, started
 
 from nearline.errors import StaleLease
 from nearline.schema import Event
-from nearline.testing.servers import PostgresServer, postgres
+from nearline.testing.servers import postgres
 
 DURABLE = {"fsync": "on", "full_page_writes": "on"}
 Row = dict[str, Any]
@@ -194,55 +196,6 @@ def promotions(times: int) -> list[Row]:
     return [{"promotions": accepted, "refused": refused, "of stale trainers": times}]
 
 
-def chaos(times: int) -> list[Row]:
-    """Kill, freeze or cut servers, or the database, while events arrive; compare at the end."""
-    chance = random.Random(0)
-    with postgres(15) as server, tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        servers = [stack.enter_context(Replica(server, folder, name)) for name in "abc"]
-        done, sent = threading.Event(), Counter[str]()
-
-        def load(number: int) -> None:
-            for at in count():
-                if done.is_set():
-                    return
-                body = {"user_id": f"u{at % 40}", "item_id": f"i{at * 7 % 60}", "timestamp": 1e9}
-                for one in servers:  # the next one, until one acknowledges
-                    if one.try_post({**body, "event_id": f"{number}-{at}"}):
-                        sent["acknowledged"] += 1
-                        break
-
-        clients = [threading.Thread(target=load, args=(n,), daemon=True) for n in range(2)]
-        for client in clients:
-            client.start()
-        for _ in range(times):
-            time.sleep(chance.uniform(0.1, 0.5))
-            _one_fault(chance, server, servers)
-        done.set()
-        for client in clients:
-            client.join()
-        expected = oracle_lists(server.url(schema="chaos"))
-        equal = [lists_of(one, expected["offset"]) == expected for one in servers]
-    return [{"faults": times, "acknowledged": sent["acknowledged"], "equal": equal}]
-
-
-def _one_fault(chance: random.Random, server: PostgresServer, servers: list[Replica]) -> None:
-    kind, one = chance.choice(("kill", "freeze", "database")), chance.choice(servers)
-    if kind == "kill":
-        one.kill()
-        one.start()
-    elif kind == "freeze":
-        one.freeze()
-        time.sleep(0.5)
-        one.thaw()
-    elif chance.random() < 0.5:
-        server.freeze()
-        time.sleep(0.5)
-        server.thaw()
-    else:
-        server.kill()
-        server.start()
-
-
 PARTS: dict[str, tuple[Callable[[int], list[Row]], int]] = {
     "ingest": (ingest, 1),
     "lag": (lag, 1),
@@ -252,6 +205,7 @@ PARTS: dict[str, tuple[Callable[[int], list[Row]], int]] = {
     "tokens": (tokens, 10_000),
     "promotions": (promotions, 100),
     "chaos": (chaos, 100),
+    "upgrade": (upgrade, 2),
 }
 
 
