@@ -1,5 +1,6 @@
 """HTTP servers that share a log, for benchmarks, and their lists."""
 
+import io
 import json
 import os
 import signal
@@ -23,7 +24,7 @@ from nearline.server.app import create_app
 from nearline.testing.servers import PostgresServer
 from nearline.testing.servers.base import wait_until
 
-SECONDS = 120.0
+SECONDS = 600.0
 USERS = [f"u{n}" for n in range(40)]
 ITEMS = [f"i{n}" for n in range(60)]
 Answers = dict[str, Any]
@@ -159,7 +160,8 @@ def oracle(url: str) -> tuple[Answers, int, Counter[str | None]]:
     with open_log(url, read_only=True) as log, Recommender() as engine:
         events = [record for _, record in log.read() if isinstance(record, Event)]
         engine.append_events(events).result()
-        with TestClient(create_app(lambda: engine)) as client:
+        quiet = io.StringIO()
+        with TestClient(create_app(lambda: engine, log_stream=quiet)) as client:
             wait_until(lambda: client.get("/readyz").status_code == 200, "the engine", SECONDS)
             answers = _answers(lambda path: _content(client.get(path)))
         return answers, log.end, Counter(event.event_id for event in events)
