@@ -53,6 +53,13 @@ def write(
     return path
 
 
+def rows_of(name: str) -> list[dict[str, Any]]:
+    """Return the rows of ``results/<name>.json``; none without the file."""
+    path = RESULTS / f"{name}.json"
+    rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"] if path.exists() else []
+    return rows
+
+
 def write_page(name: str, part: str, lines: Sequence[str]) -> None:
     """Replace the text between the comments `part:begin` and `part:end` of a documentation page."""
     page = Path(__file__).parents[1] / "docs" / name

@@ -13,8 +13,8 @@ chaos       N kills, freezes and cuts of 3 servers under load: what they answer 
 upgrade     N times all of 3 servers under load, one by one, from the build in the folder of the
             variable OLD_BUILD to this one, and back
 
-PostgreSQL runs with fsync, except where servers are killed or upgraded, since the
-machine does not fail.
+PostgreSQL runs with fsync, except where servers are killed or upgraded, since the machine does not
+fail. A part that runs replaces its rows in ``results/replicas.json``.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
+import psutil
 from benchmarks import machine
 from benchmarks.replica_chaos import chaos, upgrade
 from benchmarks.replica_failovers import failovers
@@ -39,7 +40,7 @@ from benchmarks.replica_writers import Writing, opened, outcome, started
 
 from nearline.errors import StaleLease
 from nearline.schema import Event
-from nearline.testing.servers import postgres
+from nearline.testing.servers import PostgresServer, postgres
 
 DURABLE = {"fsync": "on", "full_page_writes": "on"}
 Row = dict[str, Any]
@@ -92,13 +93,31 @@ def ingest(times: int) -> list[Row]:
                 for some in mine:
                     append(some).result()
 
-            start = time.perf_counter()
+            start, own, database = time.perf_counter(), time.process_time(), cpu_seconds(server)
             with ThreadPoolExecutor(clients) as pool:
                 list(pool.map(client, [lists[n::clients] for n in range(clients)]))
-            seconds = time.perf_counter() - start
+            seconds, own = time.perf_counter() - start, time.process_time() - own
+            database = cpu_seconds(server) - database
             log.close()
-            rows.append({"clients": clients, "list": size, "events/s": round(total / seconds)})
+            rows.append(
+                {
+                    "clients": clients,
+                    "list": size,
+                    "events/s": round(total / seconds),
+                    "CPU us an event, clients and log": round(own / total * 1e6, 1),
+                    "CPU us an event, PostgreSQL": round(database / total * 1e6, 1),
+                }
+            )
     return rows
+
+
+def cpu_seconds(server: PostgresServer) -> float:
+    """Return the CPU time of all processes of a server that run."""
+    if server.process is None:
+        return 0.0
+    parent = psutil.Process(server.process.pid)
+    times = [one.cpu_times() for one in (parent, *parent.children(recursive=True))]
+    return float(sum(one.user + one.system for one in times))
 
 
 def lag(times: int) -> list[Row]:
@@ -214,13 +233,15 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PARTS))
     parser.add_argument("--times", type=int, help="repetitions of a fault or a request")
     given = parser.parse_args()
-    rows: list[Row] = []
+    machine.end_on_signals()
     for name in given.names or PARTS:
         part, times = PARTS[name]
-        for row in part(given.times or times):
+        rows = [{"part": name, **row} for row in part(given.times or times)]
+        for row in rows:
             print(name, row, flush=True)
-            rows.append({"part": name, **row})
-    machine.write("replicas", {"times": given.times}, rows)
+        # Parts that do not run keep their rows.
+        kept = [row for row in machine.rows_of("replicas") if row["part"] != name]
+        machine.write("replicas", {}, kept + rows if rows else kept)
 
 
 if __name__ == "__main__":
