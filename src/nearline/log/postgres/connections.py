@@ -15,6 +15,7 @@ from nearline.errors import (
     MissingExtra,
     StorageFailed,
 )
+from nearline.log.postgres.arrays import register_arrays
 from nearline.log.postgres.target import PostgresTarget
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Connections:
                 tcp_user_timeout=int(ANSWER_SECONDS * 1_000),
             )
             try:
+                register_arrays(connection)
                 with self.within(connection):
                     connection.execute(
                         "SELECT set_config('lock_timeout', %s, false), "

@@ -8,6 +8,7 @@ from nearline.errors import Damaged, DataNotFound, InvalidInput, LogUnavailable,
 from nearline.log.base import ForgottenRows, Lease
 from nearline.log.codec import KINDS, Coded, decode
 from nearline.log.forgotten import ForgottenUsers
+from nearline.log.postgres.arrays import bytea_array, float8_array, int8_array
 from nearline.log.postgres.connections import Connections
 from nearline.log.postgres.forgotten import secret_of
 from nearline.log.postgres.migrations import STEPS, VERSION
@@ -180,14 +181,16 @@ class Registration:
         """
         keys = [one.event_key for one in coded]
         keyed = any(key is not None for key in keys)
-        payloads, users = [one.payload for one in coded], [one.user_key for one in coded]
+        payloads = bytea_array([one.payload for one in coded])
+        users = int8_array([one.user_key for one in coded])
         held = (None, None) if lease is None else lease
         people = ids = times = None
         if records is not None:
             columns = zip(*self.forgotten.digests(records, keys), strict=True)
-            people, ids, times = (list(column) for column in columns)
+            some, others, stamps = columns
+            people, ids, times = bytea_array(some), bytea_array(others), float8_array(stamps)
         arguments = (
-            self.id, sequence, payloads, users, keys, keyed, *held, people, ids, times
+            self.id, sequence, payloads, users, bytea_array(keys), keyed, *held, people, ids, times
         )  # fmt: skip
         try:
             row = db.execute(_APPEND, arguments, prepare=True).fetchone()
