@@ -1,6 +1,7 @@
 """Repeated requests for cached lists: what can change is checked each time."""
 
 import io
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,7 @@ def keys(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def status(keys: dict[str, str], tmp_path: Path, clock: Clock) -> Iterator[Callable[[str], int]]:
     """A function that asks for a list with a key, and returns the status."""
-    clocks: Any = {"clock": clock, "timer": lambda: clock.now - NOW}
-    app = create_app(trained, QUIET, keys=tmp_path, **clocks, log_stream=io.StringIO())
-    with TestClient(app) as client:
+    with TestClient(keyed(tmp_path, clock)) as client:
         wait_until_ready(client.get)
 
         def ask(name: str) -> int:
@@ -85,6 +84,78 @@ def test_the_rate_of_a_key_holds_for_repeated_requests(
     assert [status("slow") for _ in range(6)] == [200] * 5 + [429]
 
 
+def keyed(folder: Path, clock: Clock) -> Gateway:
+    clocks: Any = {"clock": clock, "timer": lambda: clock.now - NOW}
+    return create_app(trained, QUIET, keys=folder, **clocks, log_stream=io.StringIO())
+
+
+def wait_for_status(ask: Callable[[], int], wanted: int) -> None:
+    for _ in range(600):
+        if ask() == wanted:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"the status did not become {wanted}")
+
+
+def test_a_revoked_key_stops_repeated_requests_and_is_dropped(tmp_path: Path, clock: Clock) -> None:
+    store = KeyStore(tmp_path)
+    ended, valid = (store.create(["read"], now=NOW) for _ in range(2))
+    app = keyed(tmp_path, clock)
+    with TestClient(app) as client:
+        wait_until_ready(client.get)
+
+        def ask(key: str) -> int:
+            return client.get(LIST, headers={"x-api-key": key}).status_code
+
+        assert [ask(key.key) for key in (ended, valid) * 2] == [200] * 4
+        assert holds(app, ended.key)
+        store.revoke(ended.id, now=NOW)
+        wait_for_status(lambda: ask(ended.key), 401)
+        assert not holds(app, ended.key)
+        assert [ask(valid.key) for _ in range(2)] == [200] * 2
+        assert holds(app, valid.key)
+
+
+def holds(app: Gateway, key: str) -> bool:
+    """Return whether the middleware remembers headers with a key."""
+    reads = app._http
+    assert isinstance(reads, repeated_reads.RepeatedReads)
+    return any(key.encode() in value for headers in reads._readers for _, value in headers)
+
+
+def test_the_first_key_that_is_made_closes_an_open_server(tmp_path: Path, clock: Clock) -> None:
+    with TestClient(keyed(tmp_path, clock)) as client:
+        wait_until_ready(client.get)
+        assert [client.get(LIST).status_code for _ in range(3)] == [200] * 3
+        KeyStore(tmp_path).create(["read"], now=NOW)
+        wait_for_status(lambda: client.get(LIST).status_code, 401)
+
+
+def test_headers_with_other_keys_are_not_remembered(
+    keys: dict[str, str], tmp_path: Path, clock: Clock
+) -> None:
+    app = keyed(tmp_path, clock)
+    with TestClient(app) as client:
+        wait_until_ready(client.get)
+        for name in ("read", "events", "elsewhere", "wrong"):
+            for _ in range(2):
+                client.get(LIST, headers={"x-api-key": keys.get(name, name)})
+    assert holds(app, keys["read"])
+    assert not any(holds(app, keys.get(name, name)) for name in ("events", "elsewhere", "wrong"))
+
+
+def test_the_last_use_of_repeated_requests_is_recorded(
+    keys: dict[str, str], tmp_path: Path, clock: Clock
+) -> None:
+    with TestClient(keyed(tmp_path, clock)) as client:
+        wait_until_ready(client.get)
+        for _ in range(4):
+            clock.now += 10
+            assert client.get(LIST, headers={"x-api-key": keys["read"]}).status_code == 200
+    used = {key.last_used for key in KeyStore(tmp_path).listed(clock.now)}
+    assert used == {None, NOW + 40}
+
+
 @pytest.fixture
 def app() -> Gateway:
     return create_app(trained, QUIET, allowed_hosts=frozenset(), log_stream=io.StringIO())
@@ -115,8 +186,8 @@ def test_the_memory_of_headers_is_bounded(
     assert plain.get(LIST, headers={"x-long": "y" * 3_000}).status_code == 200
     reads = app._http
     assert isinstance(reads, repeated_reads.RepeatedReads)
-    assert 1 <= len(reads._keys) <= 3
-    assert all(sum(map(len, pair)) < 3_000 for headers in reads._keys for pair in headers)
+    assert 1 <= len(reads._readers) <= 3
+    assert all(sum(map(len, pair)) < 3_000 for headers in reads._readers for pair in headers)
 
 
 def test_rates_of_addresses_leave_all_requests_to_the_middlewares() -> None:

@@ -88,6 +88,65 @@ def test_a_running_server_follows_expiry_rotation_and_revocation(
     assert ring.grant(old.key.encode()) is None
 
 
+def test_an_access_ends_when_its_key_does(tmp_path: Path, clock: Clock) -> None:
+    store = KeyStore(tmp_path)
+    made, other = (store.create(["read"], now=1.0, expires=2_000.0) for _ in range(2))
+    ring = Keyring(store, clock)
+    access = ring.access(made.key.encode())
+    assert access is not None
+    assert access is ring.access(made.key.encode())
+    assert access.ends == 2_000.0
+    store.note_used({made.id: 5.0})  # changes the file, and no key
+    ring.follow()
+    assert access.ends == 2_000.0
+    store.revoke(other.id, now=clock.now)
+    ring.follow()
+    assert access.ends < 0
+    again = ring.access(made.key.encode())
+    assert again is not None
+    assert again.ends == 2_000.0
+    clock.now = 2_000.0
+    assert ring.access(made.key.encode()) is None
+
+
+def test_an_access_ends_when_too_many_keys_were_verified(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nearline.trust.keyring.MAX_VERIFIED", 1)
+    store = KeyStore(tmp_path)
+    first, second = (store.create(["read"], now=1.0) for _ in range(2))
+    ring = Keyring(store, clock)
+    access = ring.access(first.key.encode())
+    assert ring.access(second.key.encode()) is not None
+    assert access is not None
+    assert access.ends < 0  # nobody keeps it, so nobody misses that the key was revoked
+    ring.start()
+    ring.stop()
+    assert [key.last_used for key in store.listed(clock.now)] == [clock.now] * 2
+
+
+def test_everybody_may_do_everything_until_the_first_key_is_made(
+    tmp_path: Path, clock: Clock
+) -> None:
+    store = KeyStore(tmp_path)
+    ring = Keyring(store, clock)
+    ring.follow()
+    assert ring.open.ends > clock.now
+    made = store.create(["read"], now=1.0)
+    ring.follow()
+    assert ring.open.ends < clock.now
+    assert ring.grant(made.key.encode()) is not None
+
+
+def test_unreadable_keys_close_a_server(tmp_path: Path, clock: Clock) -> None:
+    store = KeyStore(tmp_path)
+    ring = Keyring(store, clock)
+    store.path.write_bytes(b"x" * 5_000)
+    ring.follow()
+    assert ring.required
+    assert ring.open.ends < clock.now
+
+
 def test_the_last_use_is_recorded(tmp_path: Path, clock: Clock) -> None:
     store = KeyStore(tmp_path)
     used, unused = (store.create(["read"], now=1.0) for _ in range(2))

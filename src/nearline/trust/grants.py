@@ -1,5 +1,6 @@
 """What the sender of a request may do: scopes, namespaces, and for browsers a single user."""
 
+import math
 from collections.abc import Collection
 
 from msgspec import Struct
@@ -82,6 +83,33 @@ class Grant(Struct, frozen=True, gc=False):
                 "a publishable key reads for the one user that a signed token names; send "
                 "Nearline-User-Token with a token for this user"
             )
+
+
+class Access:
+    """What whoever sends a key may do, until the key ends or the keys of the server change.
+
+    It can be kept for later requests with the same bytes, so that their key is not verified again.
+    Each of them compares the time with `ends` and sets `used`.
+
+    Attributes
+    ----------
+    grant : Grant
+        Without the user of a signed token.
+    ends : float
+        Unix seconds; ``-inf`` when the keys changed after the key was verified.
+    used, noted : float
+        Time of the last use in Unix seconds, and the one that was stored last.
+    """
+
+    __slots__ = ("ends", "grant", "noted", "used")
+
+    def __init__(self, grant: Grant, ends: float = math.inf) -> None:
+        self.grant, self.ends = grant, ends
+        self.used = self.noted = 0.0
+
+    def end(self) -> None:
+        """End it now, for everyone who keeps it."""
+        self.ends = -math.inf
 
 
 # For requests to a server without keys, and for those that the server makes itself.

@@ -2,14 +2,15 @@
 
 import hashlib
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from hmac import compare_digest
 from secrets import token_bytes
 from threading import Event, Lock, Thread
 
 from nearline.errors import NearlineError
-from nearline.trust.grants import Grant, scope_bits
+from nearline.trust.grants import EVERYTHING, Access, Grant, scope_bits
 from nearline.trust.keys import ID_CHARS, KEY_CHARS, PREFIX, ApiKey, KeyStore, digest_of
 from nearline.trust.keys import token_secret as secret_for
 from nearline.trust.tokens import user_of
@@ -36,6 +37,13 @@ class Keyring:
     clock : callable
         Returns the time in Unix seconds.
 
+    Attributes
+    ----------
+    origins : frozenset of str
+        Origins that valid publishable keys name.
+    open : Access
+        What all may do until the first key is made.
+
     Notes
     -----
     The first use of a key takes an HMAC and a comparison in constant time. Later uses take a
@@ -48,13 +56,15 @@ class Keyring:
         self._secret = token_bytes(32)
         self._pepper: bytes | None = None
         self._keys: dict[str, ApiKey] = {}
-        self._verified: dict[bytes, tuple[Grant, float]] = {}
+        self._verified: dict[bytes, Access] = {}
         self._used: dict[str, float] = {}
         self._seen: object = None
-        self._lock = Lock()
+        # The first is held while the database is read, the second while the keys are replaced.
+        self._following, self._lock = Lock(), Lock()
         self._stopping = Event()
         self._thread: Thread | None = None
         self.origins: frozenset[str] = frozenset()
+        self.open = Access(EVERYTHING)
         self.follow()
 
     @property
@@ -64,21 +74,27 @@ class Keyring:
 
     def grant(self, key: bytes, token: bytes | None = None) -> Grant | None:
         """Return what a key allows; None if it is not valid."""
+        access = self.access(key)
+        return None if access is None else self.for_user(access.grant, token)
+
+    def access(self, key: bytes) -> Access | None:
+        """Return what a key allows from now on; None if it is not valid."""
         name = hashlib.blake2b(key, digest_size=16, key=self._secret).digest()
         found = self._verified.get(name)
         now = self._clock()
-        if found is None:
+        if found is None or now >= found.ends:
             found = self._verify(key, name, now)
             if found is None:
                 return None
-        grant, expires = found
-        if now >= expires:
-            return None
-        self._used[grant.key_id] = now
-        if grant.publishable and token is not None and self._pepper is not None:
-            user_id = user_of(token, secret_for(self._pepper, grant.key_id), now)
-            return Grant(grant.key_id, grant.scopes, grant.namespaces, True, user_id, grant.rate)
-        return grant
+        found.used = now
+        return found
+
+    def for_user(self, grant: Grant, token: bytes | None) -> Grant:
+        """Return the grant of a key for the user that a signed token names, if it names one."""
+        if token is None or not grant.publishable or self._pepper is None:
+            return grant
+        user_id = user_of(token, secret_for(self._pepper, grant.key_id), self._clock())
+        return Grant(grant.key_id, grant.scopes, grant.namespaces, True, user_id, grant.rate)
 
     def may_use(self, key_id: str, origin: str) -> bool:
         """Return whether pages of an origin may use a publishable key."""
@@ -87,7 +103,7 @@ class Keyring:
 
     def follow(self) -> None:
         """Read the keys again if the database has changed."""
-        with self._lock:
+        with self._following:
             try:
                 found = self._store.path.stat()
             except OSError:
@@ -96,14 +112,19 @@ class Keyring:
             if seen == self._seen:
                 return
             try:
-                keys = self._store.all()
-                self._pepper = self._store.pepper()
+                keys, pepper = self._store.all(), self._store.pepper()
             except NearlineError as error:
                 logger.warning("the keys cannot be read, and the last ones hold: %s", error)
                 self._seen = self._seen or ()
+                self.open.end()
                 return
-            self._keys, self._verified = keys, {}
             self._seen = seen
+            self.open.end()
+            if keys == self._keys and pepper == self._pepper:
+                return  # only times of last use were stored
+            with self._lock:
+                self._keys, self._pepper = keys, pepper
+                self._end_all()
             valid = [key for key in keys.values() if not key.ended(self._clock())]
             self.origins = frozenset(origin for key in valid for origin in key.origins)
 
@@ -121,29 +142,40 @@ class Keyring:
             thread.join()
             self._note_used()
 
-    def _verify(self, key: bytes, name: bytes, now: float) -> tuple[Grant, float] | None:
-        if self._pepper is None:
-            return None
-        known = None
-        if len(key) == KEY_CHARS and key.isascii():
-            known = self._keys.get(key[_ID].decode())
-        digest = digest_of(self._pepper, key[:1_000])
-        same = compare_digest(digest, _NOBODY if known is None else known.digest)
-        if known is None or not same or known.ended(now):
-            return None
-        grant = Grant(
-            known.id,
-            scope_bits(known.scopes),
-            None if known.namespaces is None else frozenset(known.namespaces),
-            known.publishable,
-            None,
-            known.rate,
-        )
-        if len(self._verified) >= MAX_VERIFIED:
-            self._verified = {}
-        found = grant, float("inf") if known.expires is None else known.expires
-        self._verified[name] = found
-        return found
+    def _verify(self, key: bytes, name: bytes, now: float) -> Access | None:
+        with self._lock:
+            if self._pepper is None:
+                return None
+            known = None
+            if len(key) == KEY_CHARS and key.isascii():
+                known = self._keys.get(key[_ID].decode())
+            digest = digest_of(self._pepper, key[:1_000])
+            same = compare_digest(digest, _NOBODY if known is None else known.digest)
+            if known is None or not same or known.ended(now):
+                return None
+            grant = Grant(
+                known.id,
+                scope_bits(known.scopes),
+                None if known.namespaces is None else frozenset(known.namespaces),
+                known.publishable,
+                None,
+                known.rate,
+            )
+            if len(self._verified) >= MAX_VERIFIED:
+                self._end_all()
+            # Another thread may have verified the key meanwhile: all have to share what is ended.
+            found = self._verified.get(name)
+            if found is None:
+                ends = math.inf if known.expires is None else known.expires
+                found = self._verified[name] = Access(grant, ends)
+            return found
+
+    def _end_all(self) -> None:
+        """Forget which keys were verified; the lock is held."""
+        ended, self._verified = self._verified, {}
+        for access in ended.values():
+            access.end()
+        self._used |= _unnoted(ended.values())
 
     def _run(self) -> None:
         waited = 0.0
@@ -155,7 +187,18 @@ class Keyring:
                 self._note_used()
 
     def _note_used(self) -> None:
-        used, self._used = self._used, {}
+        with self._lock:
+            used, self._used = self._used | _unnoted(self._verified.values()), {}
         if used:
             with suppress(NearlineError):  # the next time
                 self._store.note_used(used)
+
+
+def _unnoted(accesses: Iterable[Access]) -> dict[str, float]:
+    """Return the times of last use that were not stored, by key ID; mark them as stored."""
+    found = {}
+    for access in accesses:
+        used = access.used
+        if used > access.noted:
+            found[access.grant.key_id] = access.noted = used
+    return found

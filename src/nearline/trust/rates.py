@@ -43,16 +43,22 @@ class RequestRates:
         per_second : float or None
             Rate of this bucket, if it differs.
         """
-        rate = per_second if per_second is not None else self.per_second
+        rate = self.per_second if per_second is None else per_second
         if rate is None:
             return 0.0
-        step = 1.0 / rate
-        full_at = max(self._full_at.get(name, now), now) + step
-        late = full_at - now - max(self._burst, step)
+        # Each cached list takes a token, so no function is called but the look-up.
+        step, burst = 1.0 / rate, self._burst
+        full_at = self._full_at.get(name)
+        if full_at is None:
+            full_at = now
+            if len(self._full_at) >= MAX_BUCKETS:
+                self._drop(now)
+        elif full_at < now:
+            full_at = now
+        full_at += step
+        late = full_at - now - (burst if burst > step else step)
         if late > 1e-9:
             return late
-        if name not in self._full_at and len(self._full_at) >= MAX_BUCKETS:
-            self._drop(now)
         self._full_at[name] = full_at
         return 0.0
 

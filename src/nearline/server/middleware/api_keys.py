@@ -9,7 +9,7 @@ from nearline.server.dashboard import PATHS
 from nearline.server.exchange import Exchange
 from nearline.server.paths import decode_utf8
 from nearline.server.problems import Unauthorized
-from nearline.trust.grants import ALL, EVERYTHING, Forbidden, Grant
+from nearline.trust.grants import ALL, EVERYTHING, Access, Forbidden, Grant
 from nearline.trust.keyring import Keyring
 
 # Health checks of orchestrators need no key.
@@ -67,6 +67,7 @@ class ApiKeys:
     def __init__(self, api_key: str | None, keyring: Keyring | None = None) -> None:
         self._api_key = None if api_key is None else api_key.encode()
         self._keyring = keyring
+        self._open, self._master = Access(EVERYTHING), Access(MASTER)
 
     def __call__(self, exchange: Exchange) -> None:
         """Set the grant of a request, or raise `Unauthorized` or `Forbidden`."""
@@ -86,14 +87,26 @@ class ApiKeys:
 
     def grant(self, sent: bytes | None, token: bytes | None = None) -> Grant | None:
         """Return what a request may do with a key; None if a key is needed and this is none."""
+        access = self.access(sent)
+        if access is None:
+            return None
+        return (
+            access.grant if self._keyring is None else self._keyring.for_user(access.grant, token)
+        )
+
+    def access(self, sent: bytes | None) -> Access | None:
+        """Return what requests with a key may do from now on, apart from tokens of users."""
         keyring = self._keyring
-        if self._api_key is None and (keyring is None or not keyring.required):
-            return EVERYTHING
+        if self._api_key is None:
+            if keyring is None:
+                return self._open
+            if not keyring.required:
+                return keyring.open
         if sent is None:
             return None
         if self._api_key is not None and hmac.compare_digest(sent, self._api_key):
-            return MASTER
-        return None if keyring is None else keyring.grant(sent, token)
+            return self._master
+        return None if keyring is None else keyring.access(sent)
 
     def _check(self, exchange: Exchange, grant: Grant) -> None:
         """Raise `Forbidden` if the key may not be used here at all."""

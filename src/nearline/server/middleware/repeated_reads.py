@@ -20,7 +20,7 @@ from nearline.server.middleware.exchanges import QUESTION_MARK, Exchanges
 from nearline.server.middleware.request_log import RequestLog
 from nearline.server.middleware.request_rates import KeyRates
 from nearline.server.offsets import MIN_OFFSET
-from nearline.trust.grants import EVERYTHING, Grant
+from nearline.trust.grants import EVERYTHING, Access
 
 # Headers with which a request is more than a question for a list that may be cached.
 _SPECIAL = frozenset({b"origin", b"x-request-id", b"sec-gpc", b"nearline-user-token", MIN_OFFSET})
@@ -32,7 +32,8 @@ class RepeatedReads:
     """Answers repeated requests from the cache; passes all others on.
 
     Only for servers without rates per address, namespaces and pseudonyms, which depend on more than
-    the headers. A key is checked each time, since it can expire or be revoked.
+    the headers. Requests with headers that were seen before are not verified again, but share the
+    `Access` of their key, which ends when the key does.
 
     Parameters
     ----------
@@ -43,6 +44,13 @@ class RepeatedReads:
     request_log : RequestLog
     new_request_id : callable
         Returns an ID for a request.
+
+    Notes
+    -----
+    Headers are looked up in a dictionary, keys included. Its time says nothing about keys: Python
+    hashes bytes by SipHash with a secret of the process, and compares bytes only if all 64 bits of
+    the hashes are equal, so nobody can approach a key byte by byte. When a key has ended, the
+    headers of all keys are dropped.
     """
 
     def __init__(
@@ -63,13 +71,13 @@ class RepeatedReads:
         self._timer = context.timer
         self._flow = context.flow
         self._hosts = hosts
-        self._grant = keys.grant
+        self._access, self._clock = keys.access, context.clock
         self._late = rates.late
         self._log = request_log.writer("GET", LISTS, 200)
         self._count = context.metrics.counter("GET", LISTS, 200)
         self._new_request_id = new_request_id
-        # The key in each of the headers, if there is one.
-        self._keys: dict[tuple[tuple[bytes, bytes], ...], bytes | None] = {}
+        # Headers with which all lists may be read.
+        self._readers: dict[Headers, Access] = {}
 
     def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request."""
@@ -80,18 +88,22 @@ class RepeatedReads:
             answer = self._cache.get((path, scope["query_string"]))
             if answer is not None and self._is_plain(answer):
                 headers: Any = tuple(scope["headers"])
-                if headers in self._keys or self._remembers(headers):
-                    grant = self._grant(self._keys[headers])
-                    if grant is EVERYTHING or (grant is not None and self._may(grant)):
-                        return self._answer(answer, send)
+                access = self._readers.get(headers) or self._remember(headers)
+                if access is not None and self._may(access):
+                    return self._answer(answer, send)
         return self._exchanges(scope, receive, send)
 
     def _is_plain(self, answer: CachedResponse) -> bool:
         return len(answer[1]) <= PART_BYTES and not self._flow.viewers
 
-    def _may(self, grant: Grant) -> bool:
-        """Return whether the owner of a key may read all lists now."""
-        return grant.trusted and grant.namespaces is None and not self._late(grant)
+    def _may(self, access: Access) -> bool:
+        """Return whether whoever has an access may read a list now."""
+        now = self._clock()
+        if now >= access.ends:
+            self._readers.clear()
+            return False
+        access.used = now
+        return access.grant is EVERYTHING or not self._late(access.grant)
 
     async def _answer(self, answer: CachedResponse, send: Send) -> None:
         start = self._traffic.last = self._timer()
@@ -113,8 +125,11 @@ class RepeatedReads:
             self._count(seconds)
             self._log(request_id, seconds)
 
-    def _remembers(self, headers: Headers) -> bool:
-        """Return whether a request with these headers asks for the list alone; remember them."""
+    def _remember(self, headers: Headers) -> Access | None:
+        """Return and remember the access of requests that ask for a list and nothing else.
+
+        None if these headers say more, or do not allow all lists.
+        """
         names = dict(headers)
         if (
             len(names) < len(headers)
@@ -122,8 +137,11 @@ class RepeatedReads:
             or not _SPECIAL.isdisjoint(names)
             or sum(len(name) + len(value) for name, value in headers) > MAX_BYTES
         ):
-            return False
-        if len(self._keys) >= MAX_REMEMBERED:
-            self._keys.clear()
-        self._keys[headers] = key_in(names)
-        return True
+            return None
+        access = self._access(key_in(names))
+        if access is None or not access.grant.trusted or access.grant.namespaces is not None:
+            return None
+        if len(self._readers) >= MAX_REMEMBERED:
+            self._readers.clear()
+        self._readers[headers] = access
+        return access
