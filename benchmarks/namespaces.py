@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -56,10 +57,10 @@ def resident(pid: int) -> int:
     return 1_024 * int(status.split("VmRSS:")[1].split()[0])
 
 
-def ask(port: int, path: str) -> tuple[int, bytes]:
+def ask(port: int, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
     """Return status and body of one request."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request("GET", path)
+    connection.request("GET", path, headers=dict(headers or {}))
     answer = connection.getresponse()
     return answer.status, answer.read()
 
