@@ -61,6 +61,16 @@ def test_transitions_by_hand() -> None:
     assert found.items.tolist() == [[2, -1]]
 
 
+def test_the_shrinkage_of_transitions_by_hand() -> None:
+    # Item 0 has two events, the others have one: counts of 1 and 1/2 are divided by 2 + 3 and 1 + 3.
+    config = only_transitions()
+    transitions = replace(config.transitions, source_exponent=1.0, shrinkage=3.0)
+    model = ItemGraph(replace(config, transitions=transitions)).fit(dataset([[0, 1], [0, 2]], 3))
+    raw = np.array([[0, 1 / 5, 1 / 5], [1 / 8, 0, 0], [1 / 8, 0, 0]])
+    scores = model.score_many(Histories.from_rows([[0], [1], [2]]))
+    assert scores == pytest.approx(raw * 3 / raw.sum(), rel=1e-6)
+
+
 def test_coengagement_by_hand() -> None:
     config = ItemGraphConfig(
         transitions=Transitions(weight=0.0),

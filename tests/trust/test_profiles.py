@@ -14,6 +14,7 @@ from nearline.cli import main
 from nearline.trust.profiles import (
     COMPONENTS,
     explained,
+    originality,
     profile_report,
     suspects,
     unpopularity,
@@ -137,14 +138,59 @@ def test_popular_profiles_that_push_an_item_are_found() -> None:
         assert suspects(users, items, 309, N_ITEMS).targets == []
 
 
+def test_originality_by_hand() -> None:
+    """Four equal profiles have no label that fewer than three others have; three have only such."""
+    different = [list(range(20 * n, 20 * n + 20)) for n in range(1, 6)]
+    for copies, share in ((4, 0.0), (3, 1.0)):
+        users, items = pairs([list(range(20))] * copies + different)
+        found = originality(users, items, copies + 6, 120)  # the last has no items
+        np.testing.assert_array_equal(found, [share] * copies + [1.0] * 6)
+
+
+def test_originality_is_that_of_the_nearest_profiles() -> None:
+    """In a narrow band, profiles resemble each other by 0.9, and share 0.9 ** 4 of their labels."""
+    rng = np.random.default_rng(5)
+    band = [rng.permutation(20)[:19].tolist() for _ in range(30)]
+    users, items = pairs([sorted(one) for one in band])
+    assert originality(users, items, 30, 20).max() < 0.5
+    wide = [sorted(rng.permutation(200)[:19].tolist()) for _ in range(30)]
+    users, items = pairs(wide)
+    assert originality(users, items, 30, 200).min() > 0.9
+
+
+def test_copied_profiles_that_push_an_item_are_found() -> None:
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        real = tastes(rng, 300)
+        users, items = pairs(real)
+        # Neither at random nor the most popular ones.
+        ranked = np.argsort(-np.bincount(items, minlength=N_ITEMS))[SIZE : 2 * SIZE].tolist()
+        users, items = pairs([*real, *([*ranked, 200] for _ in range(9))])
+        names = [f"u{n}" for n in range(309)]
+        found = profile_report(users, items, names, [f"i{n}" for n in range(N_ITEMS)])
+        assert [one.item_id for one in found.targets] == ["i200"]
+        assert {one.user_id for one in found.profiles} == set(names[300:])
+        assert {(one.reason, one.score) for one in found.profiles} == {("copied", 0.0)}
+
+
+def test_copies_without_a_rarer_item_push_nothing() -> None:
+    """People who saw all of a series, and nothing else, are equal, and there is no target."""
+    real = tastes(np.random.default_rng(0), 300)
+    series = [list(range(N_ITEMS, N_ITEMS + 20))] * 12
+    users, items = pairs(real + series)
+    found = suspects(users, items, 312, N_ITEMS + 20)
+    assert found.scores["copied"][300:].tolist() == [0.0] * 12
+    assert "copied" not in {reason for reason, *_ in found.targets}
+
+
 def test_too_few_interactions_are_no_fault() -> None:
     nothing = np.zeros(0, dtype=np.int64)
     assert profile_report(nothing, nothing, [], []).checked == 0
     assert profile_report(nothing, nothing, ["u"], ["i"]).profiles == ()
     users, items = pairs([[0, 1, 2, 3, 4, 5]] * 4 + [[0, 1]])
     found = suspects(users, items, 5, 6)
-    for scores in found.scores.values():
-        assert np.isnan(scores).tolist() == [False] * 4 + [True]  # the last has two items
+    for reason, scores in found.scores.items():  # the last has two items
+        assert np.isnan(scores).tolist() == [reason == "copied"] * 4 + [True]
     assert found.targets == []  # everybody has everything
 
 

@@ -1,7 +1,7 @@
 """Detection of made-up profiles that push an item (shilling).
 
 Real people choose items that go together; made-up profiles take their other items at random or by
-popularity, and share the item that they push. Three ideas find them without labels:
+popularity, and share the item that they push. Four ideas find them without labels:
 
 - *PCA-based detection* (Mehta and Nejdl, "Unsupervised strategies for shilling detection and robust
   collaborative filtering", User Modeling and User-Adapted Interaction 19, 2009): made-up profiles
@@ -14,6 +14,14 @@ popularity, and share the item that they push. Three ideas find them without lab
   O'Mahony, Hurley and Silvestre, "Recommender systems: attack types and strategies", AAAI 2005) are
   well explained. Real people never choose by popularity alone. The score is one minus the users of
   the items of a profile, summed, relative to the largest such sum of a profile of its size.
+- *Copies*: profiles that have most items in common with several others are made by one program (the
+  degree of similarity with the nearest neighbours: Chirita, Nejdl and Zamfir, "Preventing shilling
+  attacks in online recommender systems", WIDM 2005). Each profile has 32 labels of r of its items,
+  drawn so that two profiles of Jaccard similarity s share a label with the probability s ** r
+  (min-wise hashing: Broder, "On the resemblance and containment of documents", SEQUENCES 1997).
+  With r >= log(n) / log(1 / 0.4), a profile shares a label with less than one of n others with s =
+  0.4. The score is the share of labels that fewer than three other profiles have. No pairs of
+  profiles are compared.
 - *Target item analysis* (Zhou, Koh, Wen, Alam and Dobbie, "Detection of abnormal profiles on group
   attacks in recommender systems", SIGIR 2014): an item is a target if significantly many profiles
   with a low score have it. Profiles are reported only for a target.
@@ -21,11 +29,13 @@ popularity, and share the item that they push. Three ideas find them without lab
 Significance is that of a scan: for each item and each number L of profiles with the lowest scores,
 of at most a part of the median, Hoeffding's bound exp(-L KL(k/L, q)) on the probability that k of
 these L have the item, times the number of such pairs. The usual share q is K/n if K of all n
-profiles have the item. Popular profiles are only tested for items with at most half the users of
-their mean item, which such profiles have less often than others, and q is at least what their sizes
-let expect: the mean size of the L profiles, times the share of the item in all interactions.
+profiles have the item. Popular profiles and copies are only tested for items with at most half the
+users of their mean item, which such profiles have less often than others, and q is at least what
+their sizes let expect: the mean size of the L profiles, times the share of the item in all
+interactions. An item is no further target if profiles with a clearer one include all of its own.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -46,7 +56,10 @@ SUSPICIOUS, SUSPICIOUS_POPULARITY = 0.5, 0.4
 # Largest probability of a false target.
 ALPHA = 0.02
 # Reasons of suspicion.
-UNUSUAL, POPULAR = "unusual", "popular"
+UNUSUAL, POPULAR, COPIED = "unusual", "popular", "copied"
+# Labels of a profile. Profiles with fewer items are equal by chance, and so are those with less of
+# their items in common.
+LABELS, LEAST_COPIED, RESEMBLANCE = 32, 15, 0.4
 # Users of an item that can be a target of popular profiles, as a share of those of their mean item.
 RARER = 0.5
 # Fewest profiles that push an item.
@@ -61,9 +74,11 @@ class SuspectedProfile(Struct, frozen=True, kw_only=True):
     user_id : str
     reason : str
         "unusual": the items do not go together. "popular": they are the most popular ones.
+        "copied": other profiles have mostly the same ones.
     score : float
-        Share of the profile that the leading components explain, or its distance from the most
-        popular profile of its size; both from 0 to 1, and low is suspicious.
+        Share of the profile that the leading components explain, its distance from the most popular
+        profile of its size, or the share of its labels that few others have; from 0 to 1, and low
+        is suspicious.
     target : str
         Item that it pushes.
     """
@@ -138,17 +153,31 @@ def suspects(users: Longs, items: Longs, n_users: int, n_items: int, seed: int =
     scores = {
         UNUSUAL: explained(users, items, n_users, n_items, seed),
         POPULAR: unpopularity(users, items, n_users, n_items),
+        COPIED: originality(users, items, n_users, n_items, seed),
     }
-    for one in scores.values():
-        one[sizes < LEAST_ITEMS] = np.nan
+    for reason, one in scores.items():
+        one[sizes < (LEAST_COPIED if reason == COPIED else LEAST_ITEMS)] = np.nan
     mean = np.bincount(users, counts[items], n_users) / np.maximum(sizes, 1)
     rarer = counts[items] <= RARER * mean[users]
     everything = np.ones(len(items), dtype=np.bool_)
     found = [
         *((UNUSUAL, *one) for one in _targets(scores[UNUSUAL], users, items, everything)),
         *((POPULAR, *one) for one in _targets(scores[POPULAR], users, items, rarer, sizes)),
+        *((COPIED, *one) for one in _targets(scores[COPIED], users, items, rarer, sizes)),
     ]
-    return Suspicion(scores, sorted(found, key=lambda one: one[2]))
+    return Suspicion(scores, _clearest(sorted(found, key=lambda one: one[2])))
+
+
+def _clearest(
+    targets: list[tuple[str, int, float, Longs]],
+) -> list[tuple[str, int, float, Longs]]:
+    """Return targets, the clearest first, without those whose profiles have a clearer one."""
+    found, seen = [], set[int]()
+    for target in targets:
+        if not seen.issuperset(target[3].tolist()):
+            seen.update(target[3].tolist())
+            found.append(target)
+    return found
 
 
 def profile_report(
@@ -220,6 +249,34 @@ def unpopularity(users: Longs, items: Longs, n_users: int, n_items: int) -> Doub
     most = largest[np.bincount(users, minlength=n_users)]
     distance: Doubles = 1 - np.divide(own, most, out=np.ones(n_users), where=most > 0)
     return distance
+
+
+def originality(users: Longs, items: Longs, n_users: int, n_items: int, seed: int = 0) -> Doubles:
+    """Return the share of the labels of each profile that few others have: float64 [n_users].
+
+    Profiles without items have 1.
+
+    Parameters
+    ----------
+    users, items : int64 [n]
+        Different interactions, by ascending user.
+    """
+    rng = np.random.default_rng(seed)
+    starts = np.flatnonzero(np.diff(users, prepend=-1))
+    owners = users[starts]
+    few = np.zeros(len(owners), dtype=np.int64)
+    length = math.ceil(math.log(max(len(owners), 2)) / -math.log(RESEMBLANCE))
+    for _ in range(LABELS):
+        labels = np.zeros(len(owners), dtype=np.uint64)
+        for _ in range(length if len(owners) else 0):
+            hashes = rng.integers(0, 2**63, n_items, dtype=np.uint64)
+            smallest = np.minimum.reduceat(hashes[items], starts)
+            labels = labels * np.uint64(0x9E3779B97F4A7C15) + smallest
+        _, which, having = np.unique(labels, return_inverse=True, return_counts=True)
+        few += having[which] < FEWEST
+    shares: Doubles = np.ones(n_users)
+    shares[owners] = few / LABELS
+    return shares
 
 
 def _targets(

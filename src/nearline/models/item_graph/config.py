@@ -66,8 +66,10 @@ class Transitions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     backward : float
         Weight of a pair against the order of time, relative to a pair in this order.
     source_exponent, target_exponent : float
-        Exponents a and b: counts are divided by ``n_source ** a * n_target ** b + 1``, where n is
-        the sum of the squared event weights of an item.
+        Exponents a and b: counts are divided by ``n_source ** a * n_target ** b + shrinkage``,
+        where n is the sum of the squared event weights of an item.
+    shrinkage : float
+        A larger number keeps pairs of rare items from being overrated, if exponents are large.
     neighbours : int
         Maximum number of edges of an item.
     """
@@ -79,11 +81,13 @@ class Transitions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     backward: float = 0.14
     source_exponent: float = 0.08
     target_exponent: float = 0.12
+    shrinkage: float = 1.0
     neighbours: int = 300
 
     def __post_init__(self) -> None:
         _check_relation(self, "gap_power", "source_exponent", "target_exponent")
         require(self, "reach", 0, MAX_GAP)
+        require(self, "shrinkage", 0, MAX_NUMBER)
         require(self, "backward", 0, MAX_NUMBER)
 
 

@@ -143,7 +143,8 @@ def _divisors(name: str, config: ItemGraphConfig, popularity: Units) -> Divisors
     # Items without events make no pairs; the floor only avoids a divisor of zero.
     amounts = np.maximum(amounts, FLOOR)
     settings = config.transitions
-    return Divisors(amounts**settings.source_exponent, amounts**settings.target_exponent, 1.0)
+    source, target = amounts**settings.source_exponent, amounts**settings.target_exponent
+    return Divisors(source, target, settings.shrinkage)
 
 
 def newcomer_gains(relations: Sequence[str], config: ItemGraphConfig, popularity: Units) -> Doubles:
