@@ -62,10 +62,11 @@ def test_transitions_by_hand() -> None:
 
 
 def test_the_shrinkage_of_transitions_by_hand() -> None:
-    # Item 0 has two events, the others have one: counts of 1 and 1/2 are divided by 2 + 3 and 1 + 3.
+    # Item 0 has two events, the others have one: 1 is divided by 2 + 3, and 1/2 by 1 + 3.
     config = only_transitions()
-    transitions = replace(config.transitions, source_exponent=1.0, shrinkage=3.0)
-    model = ItemGraph(replace(config, transitions=transitions)).fit(dataset([[0, 1], [0, 2]], 3))
+    transitions = msgspec.structs.replace(config.transitions, source_exponent=1.0, shrinkage=3.0)
+    config = msgspec.structs.replace(config, transitions=transitions)
+    model = ItemGraph(config).fit(dataset([[0, 1], [0, 2]], 3))
     raw = np.array([[0, 1 / 5, 1 / 5], [1 / 8, 0, 0], [1 / 8, 0, 0]])
     scores = model.score_many(Histories.from_rows([[0], [1], [2]]))
     assert scores == pytest.approx(raw * 3 / raw.sum(), rel=1e-6)
