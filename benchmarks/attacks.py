@@ -12,13 +12,13 @@ that has forgotten them. An AUC of 0.5 means that the attacker can only guess.
 popular ones (*bandwagon*), popular ones with the target after each of the first five (*adjacent*),
 a popular one, then the five most popular ones with the target after each, then popular ones
 (*focused*), the 30 most popular ones in this order and then the target (*closing*), 30 of the 60
-most popular ones in this order and then the target (*mainstream*), or the films of the ranks 31 to
-60, and then the target (*second row*). Their events arrive live after all others, all but the first
-one a day later; with `min_age`, also within minutes (*burst*). Hit rate: the share of real users in
-whose list the target is, without fake users and with them, with the default settings, with
-protective ones, with these and a smaller `gap_power` or a larger `source_exponent` of transitions,
-and with `min_age`. Real users have their real times, and their last film is held out: the accuracy
-of the settings is the share of users whose list has it.
+most popular ones in this order and then the target (*mainstream*), the films of the ranks 31 to
+60, and then the target (*second row*), or 30 of the ranks 31 to 120 in this order, and then the
+target (*scattered*). Their events arrive live after all others, all but the first one a day later;
+with `min_age`, also within minutes (*burst*). Hit rate: the share of real users in whose list the
+target is, without fake users and with them, with the default settings, with protective ones, with
+these and less or no weight of transitions, and with `min_age`. Real users have their real times,
+and their last film is held out: accuracy is the share of users whose list has it, and NDCG.
 
 *Detection*: precision and recall of `nearline.trust.profiles` for the same fake users, with targets
 and seeds that were not used while it was written, and what it reports without fake users.
@@ -47,9 +47,18 @@ from nearline.trust.profiles import profile_report
 
 Rows = dict[str, list[str]]
 
-K, FILLERS, TARGETS, SHARES = 10, 30, 4, (0.01, 0.03, 0.05)
+K, FILLERS, TARGETS, SHARES = 10, 30, 12, (0.01, 0.03, 0.05)
 PEOPLE, DAY = 200, 86_400.0
-KINDS = ("random", "bandwagon", "adjacent", "focused", "closing", "mainstream", "second row")
+KINDS = (
+    "random",
+    "bandwagon",
+    "adjacent",
+    "focused",
+    "closing",
+    "mainstream",
+    "second row",
+    "scattered",
+)
 REPEATS = 5
 # Seconds between the first event of a fake user and the others.
 BURST, PATIENT = ("burst", 0.0), ("patient", DAY)
@@ -60,15 +69,16 @@ ATTACKS = count()
 # No search for settings, which would hide the effect of the data.
 NO_SEARCH: dict[str, Any] = {"search": {"evaluations": 0}}
 CONFIG = Config(settings=NO_SEARCH)
-# Distant pairs count more; popular films say less about the next one.
-FLAT = Config(settings=NO_SEARCH | {"transitions": {"gap_power": 0.3}})
-RARE = Config(settings=NO_SEARCH | {"transitions": {"source_exponent": 1.0}})
+# What follows what counts less, above all after popular films; or not at all.
+LIGHT = {"weight": 0.25, "source_exponent": 1.0, "shrinkage": 50.0}
+LESS = Config(settings=NO_SEARCH | {"transitions": LIGHT})
+NONE = Config(settings=NO_SEARCH | {"transitions": {"weight": 0.0}})
 # Settings by name, with the shares of fake users and their paces.
 SETTINGS = (
     ("default", CONFIG, SHARES, (PATIENT,)),
     ("protective", replace(CONFIG, state=PROTECTIVE), SHARES, (PATIENT,)),
-    ("protective, gap_power 0.3", replace(FLAT, state=PROTECTIVE), SHARES[-1:], (PATIENT,)),
-    ("protective, source_exponent 1", replace(RARE, state=PROTECTIVE), SHARES, (PATIENT,)),
+    ("protective, light transitions", replace(LESS, state=PROTECTIVE), SHARES[-1:], (PATIENT,)),
+    ("protective, no transitions", replace(NONE, state=PROTECTIVE), SHARES[-1:], (PATIENT,)),
     ("min_age", replace(CONFIG, state=WAITING), SHARES[-1:], (BURST, PATIENT)),
 )
 
@@ -167,6 +177,9 @@ def fakes(rows: Rows, target: str, share: float, kind: str, rng: np.random.Gener
             mixed = [*leading[:FILLERS], target]
         elif kind == "second row":
             mixed = [*leading[FILLERS : 2 * FILLERS], target]
+        elif kind == "scattered":
+            places = np.sort(rng.choice(np.arange(FILLERS, 4 * FILLERS), FILLERS, replace=False))
+            mixed = [*(leading[place] for place in places), target]
         elif kind == "mainstream":
             places = np.sort(rng.choice(2 * FILLERS, FILLERS, replace=False))
             mixed = [*(leading[place] for place in places), target]
@@ -183,12 +196,16 @@ def hit_rate(rec: nl.Recommender, users: Sequence[str], target: str) -> float:
     return len(set(owners[items == target].tolist())) / len(users)
 
 
-def accuracy(rec: nl.Recommender, rows: Rows) -> float:
-    """Return the share of users whose list has the film that was held out."""
+def accuracy(rec: nl.Recommender, rows: Rows) -> tuple[float, float]:
+    """Return the share of users whose list has the film that was held out, and NDCG."""
     lists = rec.recommend_many(list(rows), k=K)
-    pairs = zip(lists["user_id"].to_pylist(), lists["item_id"].to_pylist(), strict=True)
-    hits: int = sum(rows[user][-1] == item for user, item in pairs)
-    return hits / len(rows)
+    owners, items = lists["user_id"].to_pylist(), lists["item_id"].to_pylist()
+    ranks = [
+        at - owners.index(user)
+        for at, (user, item) in enumerate(zip(owners, items, strict=True))
+        if rows[user][-1] == item
+    ]
+    return len(ranks) / len(rows), float(np.sum(1 / np.log2(np.add(ranks, 2)))) / len(rows)
 
 
 def attacked(
@@ -231,7 +248,7 @@ def shilling(rows: Rows, only: str | None = None) -> list[dict[str, Any]]:
         if only not in (None, name):
             continue
         with nl.Recommender(config=config).fit(pa.table(columns)) as rec:
-            hits = accuracy(rec, rows)
+            hits, ndcg = accuracy(rec, rows)
             before = float(np.mean([hit_rate(rec, users, target) for target in targets]))
             for kind, share, (pace, wait) in product(KINDS, shares, paces):
                 rng = np.random.default_rng(1)
@@ -244,7 +261,9 @@ def shilling(rows: Rows, only: str | None = None) -> list[dict[str, Any]]:
                         "attack": f"shilling, {kind}, {pace}",
                         "settings": name,
                         "share": share,
+                        "targets": len(targets),
                         "accuracy": hits,
+                        "ndcg": ndcg,
                         "before": before,
                         "after": float(np.mean(after)),
                         "ratio": float(np.mean(after)) / before,
@@ -318,11 +337,14 @@ def kept(measured: Collection[dict[str, Any]], parts: Collection[str]) -> list[d
     except FileNotFoundError:
         return []
     measured_keys = {key_of(row) for row in measured}
+    names = {None, *(name for name, *_ in SETTINGS)}
     # With all settings, a part replaces all of its rows.
     return [
         row
         for row in rows
-        if row["attack"].partition(",")[0] not in parts and key_of(row) not in measured_keys
+        if row["attack"].partition(",")[0] not in parts
+        and key_of(row) not in measured_keys
+        and row.get("settings") in names
     ]
 
 
@@ -343,7 +365,7 @@ def main() -> None:
     figures = [row for part in parts for row in measures[part](rows)]
     whole = [part for part in parts if part != "shilling" or given.settings is None]
     if given.write:
-        settings = {"k": K, "fillers": FILLERS, "targets": TARGETS, "seeds": len(DETECTION_SEEDS)}
+        settings = {"k": K, "fillers": FILLERS, "seeds": len(DETECTION_SEEDS)}
         protective = {
             "events_per_item": PROTECTIVE.max_events_per_item,
             "weight": PROTECTIVE.max_weight_per_user,
