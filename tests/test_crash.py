@@ -1,7 +1,6 @@
 """Repeated `kill -9` during ingest: acknowledged events are stored once, answers are unchanged."""
 
 import json
-import multiprocessing
 import random
 import time
 from collections import Counter
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 from tests.deployment.test_live import counted, expected
+from tests.forking import forks
 
 import nearline as nl
 from nearline.log import SQLiteLog
@@ -76,10 +76,7 @@ def test_no_acknowledged_event_is_lost_or_duplicated(tmp_path: Path) -> None:
     )
     with nl.Recommender(store, clock=clock) as rec:
         rec.fit(trained)
-    # Forked from a process that has imported this module, so that no round has to.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    chance = random.Random(0)
+    context, chance = forks(), random.Random(0)
     acknowledged: set[str] = set()
     for number in range(ROUNDS):
         ours, theirs = context.Pipe(duplex=False)

@@ -1,6 +1,6 @@
 """Runs the blocks of one page as a reader would: one folder, one Python session, one server.
 
-A block that is one plain command of Nearline runs in this process, which saves its start.
+Plain commands of Nearline run in this process, and a server is forked, which saves their start.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ from typing import Any, Self
 import httpx
 from click.testing import CliRunner
 from tests.docs.blocks import RUN, Block
+from tests.forking import Forked
 from tests.server.serving import wait_until_ready
 
 from nearline.cli import main
@@ -29,7 +30,7 @@ WRITTEN_ADDRESS = "127.0.0.1:8080"
 ANY = "..."
 OUTPUT_FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 SECONDS = 120.0
-_SERVE = re.compile(r"^(\w+=\S+ )?nearline serve ", re.MULTILINE)
+_SERVE = re.compile(r"^(\w+=\S+ )?(nearline serve .*)", re.MULTILINE)
 
 
 class Reader:
@@ -43,7 +44,7 @@ class Reader:
         self.folder = folder
         self._names: dict[str, Any] = {"__name__": "__page__"}
         self._output = ""
-        self._server: subprocess.Popen[bytes] | None = None
+        self._server: Forked | subprocess.Popen[bytes] | None = None
         self._address = WRITTEN_ADDRESS
         paths = (str(Path(sys.executable).parent), os.environ["PATH"])
         self._environment = {**os.environ, "PATH": os.pathsep.join(paths)}
@@ -88,10 +89,10 @@ class Reader:
         return output.getvalue()
 
     def _bash(self, block: Block, body: str) -> str:
-        if (arguments := plain_command(body)) is not None:
-            result = CliRunner().invoke(main, arguments, catch_exceptions=False)
-            assert result.exit_code == 0, f"{block.where}: {result.output}"
-            return result.stdout
+        commands = [plain_command(line) for line in body.replace("\\\n", " ").splitlines()]
+        plain = [arguments for arguments in commands if arguments is not None]
+        if len(plain) == len(commands):
+            return "".join(self._command(block, arguments) for arguments in plain)
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", body],
             cwd=self.folder,
@@ -104,18 +105,32 @@ class Reader:
         assert done.returncode == 0, f"{block.where}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    def _command(self, block: Block, arguments: list[str]) -> str:
+        result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+        assert result.exit_code == 0, f"{block.where}: {result.output}"
+        return result.stdout
+
     def _serve(self, block: Block) -> str:
-        assert block.body.count("\n") == 1, f"{block.where}: a server has a block of its own"
+        served = _SERVE.fullmatch(block.body.strip())
+        assert served, f"{block.where}: a server has a block of its own"
+        arguments = plain_command(served[2])
+        assert arguments is not None, f"{block.where}: the command is not a plain one"
         self._stop_server()
         self._address = f"127.0.0.1:{free_port()}"
         port = self._address.partition(":")[2]
-        self._server = subprocess.Popen(
-            ["bash", "-c", f"exec env {block.body.strip()} --port {port}"],
-            cwd=self.folder,
-            env=self._environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        name, _, value = (served[1] or "").strip().partition("=")
+        environment = {**self._environment, **({name: value} if name else {})}
+        given = [*arguments, "--port", port]
+        if "--workers" in given:  # its readers are started as it was
+            self._server = subprocess.Popen(
+                ["nearline", *given],
+                cwd=self.folder,
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        else:
+            self._server = Forked(Path(os.devnull), _run_server, self.folder, environment, given)
         with httpx.Client(base_url=f"http://{self._address}", timeout=120.0) as http:
             wait_until_ready(http.get)
         return ""
@@ -128,15 +143,23 @@ class Reader:
             assert code == 0, f"the server ended with {code}"
 
 
-def plain_command(body: str) -> list[str] | None:
-    """Return the arguments of the one ``nearline`` command of a block; None for other blocks."""
-    lexer = shlex.shlex(body.replace("\\\n", " ").strip(), posix=True, punctuation_chars=True)
-    lexer.whitespace_split = True
-    # The shell gives a meaning to these, and to the end of a line.
-    if re.search(r"[$`*?\n#]", body.replace("\\\n", " ").strip()):
+def _run_server(folder: Path, environment: dict[str, str], arguments: list[str]) -> None:
+    os.chdir(folder)
+    os.environ.update(environment)
+    main(arguments)
+
+
+def plain_command(line: str) -> list[str] | None:
+    """Return the arguments of a line that is one ``nearline`` command; None for other lines."""
+    if re.search(r"[$`*?#]", line):  # the shell gives a meaning to these
         return None
-    words = list(lexer)
-    if words[0] != "nearline" or any(set(word) <= set("();<>|&") for word in words):
+    lexer = shlex.shlex(line.strip(), posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    try:
+        words = list(lexer)
+    except ValueError:  # a quotation that goes on in the next line
+        return None
+    if words[:1] != ["nearline"] or any(set(word) <= set("();<>|&") for word in words):
         return None
     return words[1:]
 

@@ -1,7 +1,6 @@
 """Vectors in a file: kept through restarts, kills and other processes."""
 
 import logging
-import multiprocessing
 import os
 import signal
 from multiprocessing.connection import Connection
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.forking import forks
 
 from nearline.encoders import VectorCache
 
@@ -46,7 +46,7 @@ def _write_on(path: Path, told: Connection) -> None:
 def test_a_killed_writer_leaves_whole_rows_and_no_lock(tmp_path: Path) -> None:
     path = tmp_path / "vectors.db"
     reader = VectorCache(path)
-    context = multiprocessing.get_context("spawn")
+    context = forks()
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_write_on, args=(path, there))
     process.start()

@@ -1,12 +1,12 @@
 """After `kill -9`, the log has every acknowledged list once and complete."""
 
-import multiprocessing
 import random
 from contextlib import suppress
 from itertools import groupby
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
+from tests.forking import forks
 from tests.log.ingest_until_killed import ingest
 
 from nearline.log import SQLiteLog
@@ -50,9 +50,7 @@ def check_round(round_: int, records: list[Record], acknowledged: list[int]) -> 
 
 def test_no_acknowledged_event_is_lost_when_the_process_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
-    # Forked from a process that has imported the log, so that no round has to.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([ingest.__module__])
+    context = forks()
     stored: list[tuple[int, Record]] = []
     acknowledged = 0
     for round_ in range(ROUNDS):

@@ -1,11 +1,11 @@
 """A conversion of a log of an earlier format that is killed loses nothing and goes on."""
 
-import multiprocessing
 import random
 import shutil
 from pathlib import Path
 
 import apsw
+from tests.forking import forks
 from tests.log.convert_until_killed import convert
 from tests.log.test_run_index import as_format
 
@@ -51,8 +51,7 @@ def check(path: Path, events: list[Event]) -> None:
 def test_a_conversion_that_is_killed_at_random_moments(tmp_path: Path) -> None:
     old, store = tmp_path / "old", tmp_path / "store"
     events = old_log(old)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([convert.__module__])
+    context = forks()
     rng, within, killed, whole = random.Random(7), SECONDS, 0, 0
     shutil.copytree(old, store)
     while killed < KILLS:

@@ -1,6 +1,5 @@
 """Lists to files: the same as asked for at once, and as an uncut run after a cut."""
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 from pyarrow import parquet
+from tests.forking import forks
 
 import nearline as nl
 from nearline.data import synthetic_shop
@@ -176,9 +176,9 @@ def run_until_killed(store: Path, folder: Path, told: Connection) -> None:
 @pytest.mark.parametrize("at", [50, 200])
 def test_a_killed_process_loses_one_part_at_most(store: Path, tmp_path: Path, at: int) -> None:
     """SIGKILL: the next run ends with the files of a run that nobody killed."""
-    spawned = multiprocessing.get_context("spawn")
-    listening, telling = spawned.Pipe(duplex=False)
-    process = spawned.Process(
+    context = forks()
+    listening, telling = context.Pipe(duplex=False)
+    process = context.Process(
         target=run_until_killed, args=(store, tmp_path / "lists", telling), daemon=True
     )
     process.start()

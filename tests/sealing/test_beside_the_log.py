@@ -1,16 +1,14 @@
 """Sealed stores: what is kept beside the log is not readable, in the store and in old copies."""
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from tests.engine.shop import clock
+from tests.forking import run_code
 
 import nearline as nl
 from nearline import sealing
@@ -177,12 +175,7 @@ def test_a_killed_conversion_loses_no_message(tmp_path: Path, steps: int) -> Non
     fill(plain)
     expected = seen(plain)
     plain.close()
-    done = subprocess.run(
-        [sys.executable, "-c", CONVERT, str(tmp_path), str(steps)],
-        env=dict(os.environ),
-        check=False,
-    )
-    assert done.returncode == (-signal.SIGKILL if steps < 6 else 0)
+    assert run_code(CONVERT, tmp_path, steps) == (-signal.SIGKILL if steps < 6 else 0)
     table = Quarantine(tmp_path, seal_of(tmp_path))
     assert seen(table) == expected
     table.close()

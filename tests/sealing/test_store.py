@@ -1,14 +1,12 @@
 """Sealed stores: what is on disk, erasure that reaches copies, conversion and wrong keys."""
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from tests.engine.shop import catalogue, clock, shop
+from tests.forking import run_code
 
 import nearline as nl
 from nearline import sealing
@@ -182,10 +180,7 @@ def test_a_killed_conversion_loses_nothing(tmp_path: Path, steps: int) -> None:
     with nl.Recommender(store, config=OPENED, clock=clock) as rec:
         fill(rec)
         expected = answers(rec)
-    done = subprocess.run(
-        [sys.executable, "-c", CONVERT, str(store), str(steps)], env=dict(os.environ), check=False
-    )
-    assert done.returncode in (-signal.SIGKILL, 0)
+    assert run_code(CONVERT, store, steps) in (-signal.SIGKILL, 0)
     with nl.Recommender(store, config=OPENED, clock=clock) as rec:
         assert answers(rec) == expected
     seal_store(store, "env:NEARLINE_MASTER_KEY")

@@ -1,23 +1,17 @@
 """Starting and stopping of real servers in separate processes."""
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from tests.forking import Forked
 
-from nearline.testing.servers.ports import free_port
-
-PROGRAM = """
-import sys
 from nearline.engine import Recommender
 from nearline.server import serve
-serve(lambda: Recommender(sys.argv[1]), port=int(sys.argv[2]), api_key=sys.argv[3] or None)
-"""
+from nearline.testing.servers.ports import free_port
+
 START_SECONDS = 180.0  # the first start on a machine compiles the kernels
 
 
@@ -25,7 +19,7 @@ START_SECONDS = 180.0  # the first start on a machine compiles the kernels
 class LiveServer:
     """A server process and how to reach it."""
 
-    process: subprocess.Popen[bytes]
+    process: Forked
     port: int
     store: Path
     output: Path
@@ -51,13 +45,7 @@ def wait_until_ready(get: Callable[[str], httpx.Response]) -> None:
 def start_server(folder: Path, api_key: str = "") -> LiveServer:
     """Start a server on a free port with a store in `folder`; ready when this returns."""
     port, output = free_port(), folder / "output.txt"
-    with output.open("wb") as sink:
-        process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(folder / "store"), str(port), api_key],
-            stdout=sink,
-            stderr=sink,
-            env={**os.environ, "PYTHONWARNINGS": "error"},
-        )
+    process = Forked(output, _serve, folder / "store", port, api_key)
     live = LiveServer(process, port, folder / "store", output)
     try:
         with httpx.Client(base_url=live.url, timeout=120.0) as http:
@@ -68,6 +56,10 @@ def start_server(folder: Path, api_key: str = "") -> LiveServer:
         print(output.read_text())
         raise
     return live
+
+
+def _serve(store: Path, port: int, api_key: str) -> None:
+    serve(lambda: Recommender(store), port=port, api_key=api_key or None)
 
 
 def stop_server(live: LiveServer) -> int:

@@ -12,13 +12,18 @@ from typing import Any
 
 import pytest
 from tests.cli.running import WAIT, started
-from tests.server.serving import PROGRAM
 
 from nearline import Recommender
 from nearline.server.log_handlers import everything_as_json
 from nearline.server.logs import JsonLog
 from nearline.testing.servers.ports import free_port
 
+PROGRAM = """
+import sys
+from nearline.engine import Recommender
+from nearline.server import serve
+serve(lambda: Recommender(sys.argv[1]), port=int(sys.argv[2]), announce=announce)
+"""
 NOISY = """
 import logging, threading, warnings
 from nearline.server import run
@@ -95,9 +100,8 @@ def test_a_server_writes_only_json(tmp_path: Path) -> None:
     with Recommender(store) as engine:
         engine.observe("u", "i")
     (store / "state.checkpoint").write_bytes(b"damaged")
-    program = NOISY + PROGRAM.replace("api_key=", "announce=announce, api_key=")
     with subprocess.Popen(
-        [sys.executable, "-c", program, str(store), str(free_port()), ""],
+        [sys.executable, "-c", NOISY + PROGRAM, str(store), str(free_port())],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

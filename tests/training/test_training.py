@@ -1,6 +1,5 @@
 """Background training in real processes: promotion, refusal, cancellation, crashes, rollback."""
 
-import multiprocessing
 import random
 import threading
 import time
@@ -13,6 +12,7 @@ import psutil
 import pyarrow as pa
 import pytest
 from tests.deployment.test_live import counted, expected
+from tests.forking import forks
 from tests.training.test_acceptance import visits
 
 import nearline as nl
@@ -216,15 +216,9 @@ def promote_until_killed(store: Path, told: Connection) -> None:
             told.send(rec.model_id)
 
 
-def processes() -> multiprocessing.context.ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["nearline.engine"])
-    return context
-
-
 def test_a_training_does_not_outlive_its_server(rec: nl.Recommender, store: Path) -> None:
     rec.close()
-    context = processes()
+    context = forks()
     ours, theirs = context.Pipe()
     process = context.Process(target=serve_and_train, args=(store, theirs))
     process.start()
@@ -244,7 +238,7 @@ def test_a_process_killed_during_a_promotion_leaves_a_valid_store(
     ids = {version.id for version in rec.versions.list()}
     assert len(ids) == 2
     rec.close()
-    context, chance = processes(), random.Random(0)
+    context, chance = forks(), random.Random(0)
     for _ in range(8):
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=promote_until_killed, args=(store, theirs))

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
 from threading import Thread
 
 from nearline.deployment.stamp import Stamp
@@ -168,6 +169,7 @@ class EngineHost:
         return asyncio.wrap_future(opened, loop=loop)
 
 
+@cache
 def load_kernels() -> None:
     """Call each compiled kernel once, so that loading them doesn't delay the first request."""
     with Recommender() as scratch:
