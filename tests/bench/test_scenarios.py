@@ -1,13 +1,18 @@
-"""Every scenario once at a small size, on real servers: its report is complete and plausible."""
+"""Every scenario once at a small size, on real servers: its report is complete and plausible.
+
+Except in `test_start`, the processes are forked from one that has loaded Nearline.
+"""
 
 from collections.abc import Callable
 
 import pytest
+from tests.forking import ForkedModules
 
 from nearline.bench import (
     batch,
     fresh_read,
     freshness,
+    harness,
     hot_read,
     ingest,
     mixed,
@@ -28,6 +33,12 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     return Plan(
         folder=folder, users=60, items=200, seconds=0.3, connections=2, rate=100.0, repeats=1
     )
+
+
+@pytest.fixture(autouse=True)
+def _forked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.function is not test_start:
+        monkeypatch.setattr(harness, "subprocess", ForkedModules)
 
 
 def names(report: ScenarioReport) -> set[str]:
