@@ -5,17 +5,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.forking import ForkedModules
 
 from nearline.testing.servers import KafkaServer, PostgresServer, kafka, postgres
 
 # Modules that take longest come first, so that no process is alone with one of them at the end.
 SLOWEST = (
     "tests/docs/test_pages.py",
-    "tests/models/test_models.py",
-    "tests/deployment/test_live.py",
-    "tests/training/test_training.py",
+    "tests/bench/test_size.py",
     "tests/server/test_dashboard_pages.py",
+    "tests/models/test_models.py",
+    "tests/training/test_training.py",
+    "tests/adapters/test_spark.py",
     "tests/cli/test_compare.py",
+    "tests/deployment/test_live.py",
+    "tests/bench/test_scenarios.py",
     "tests/cli/test_demo.py",
     "tests/replicas/test_faults.py",
 )
@@ -37,6 +41,12 @@ def pytest_collection() -> Iterator[None]:
         gc.collect()
         gc.freeze()
         gc.enable()
+
+
+@pytest.fixture
+def forked_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes of jobs are forked from one that has loaded Nearline."""
+    monkeypatch.setattr("nearline.jobs.worker.subprocess", ForkedModules)
 
 
 @pytest.fixture(scope="session")

@@ -14,13 +14,16 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import chdir
 from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
-from typing import IO, Any
+from typing import IO, Any, Self
 
 ROOT = Path(__file__).parents[1]
 NOTHING = Path(os.devnull)
+NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+Place = Path | Connection
 
 
 def forks() -> ForkServerContext:
@@ -39,27 +42,27 @@ class Forked:
 
     Parameters
     ----------
-    output : Path
-        File for the standard output.
+    output : Path or Connection
+        File or pipe for the standard output.
     function : callable
         What the process does, a function of a module.
     *arguments : object
         Arguments of the function.
     errors : Path or None
         File for the standard error; None for the same as `output`.
-    given : Path
-        File that is the standard input.
+    given : Path or Connection
+        File or pipe that is the standard input.
     environment : mapping or None
         Variables of the environment; None for those of this process.
     """
 
     def __init__(
         self,
-        output: Path,
+        output: Place,
         function: Callable[..., None],
         *arguments: object,
         errors: Path | None = None,
-        given: Path = NOTHING,
+        given: Place = NOTHING,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         variables = dict(os.environ if environment is None else environment)
@@ -101,20 +104,55 @@ def run_code(code: str, *arguments: object) -> int:
     return exit_code
 
 
+class ForkedJob:
+    """Stands in for the process of a job, whose standard input and output are pipes."""
+
+    def __init__(self, command: list[str], errors: IO[bytes], environment: Mapping[str, str]):
+        context = forks()
+        given, requests = context.Pipe(duplex=False)
+        responses, told = context.Pipe(duplex=False)
+        log = Path(f"/proc/{os.getpid()}/fd/{errors.fileno()}")
+        self._process = Forked(
+            told, _run_module, *command[2:], errors=log, given=given, environment=environment
+        )
+        self.stdin = os.fdopen(os.dup(requests.fileno()), "wb")
+        self.stdout = os.fdopen(os.dup(responses.fileno()), "rb")
+        for end in (given, requests, responses, told):
+            end.close()
+        self.pid, self.kill, self.wait = self._process.pid, self._process.kill, self._process.wait
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stdout.close()
+        self.stdin.close()
+        self.wait()
+
+
 class ForkedModules:
     """Stands in for the module `subprocess` where that runs ``python -m MODULE``.
 
     The module runs in a forked process. Other commands run as usual.
     """
 
+    PIPE = subprocess.PIPE
     TimeoutExpired = subprocess.TimeoutExpired
 
     @staticmethod
     def Popen(
-        command: list[str], *, stdout: IO[bytes], stderr: IO[bytes], env: Mapping[str, str]
-    ) -> Forked:
-        assert stdout is stderr
+        command: list[str],
+        *,
+        stdout: IO[bytes] | int,
+        stderr: IO[bytes],
+        env: Mapping[str, str],
+        stdin: int | None = None,
+    ) -> Forked | ForkedJob:
         assert command[1] == "-m"
+        if isinstance(stdout, int):
+            assert stdin == stdout == subprocess.PIPE
+            return ForkedJob(command, stderr, env)
+        assert stdout is stderr
         return Forked(Path(stdout.name), _run_module, *command[2:], environment=env)
 
     @staticmethod
@@ -140,13 +178,14 @@ def _run_code(code: str, *arguments: str) -> None:
 
 
 def _run_module(module: str, *arguments: str) -> None:
+    sys.modules.pop(module, None)  # a module that is run must not be one that was imported
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def _call(
-    given: Path,
-    output: Path,
+    given: Place,
+    output: Place,
     errors: Path | None,
     environment: Mapping[str, str],
     function: Callable[..., None],
@@ -155,10 +194,16 @@ def _call(
     # The process that forked this one began with the environment of some test before.
     os.environ.clear()
     os.environ.update(environment)
-    made = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    os.dup2(os.open(given, os.O_RDONLY), 0)
-    os.dup2(os.open(output, made, 0o600), 1)
-    os.dup2(1 if errors is None else os.open(errors, made, 0o600), 2)
+    os.dup2(_opened(given, os.O_RDONLY), 0)
+    os.dup2(_opened(output, NEW), 1)
+    os.dup2(1 if errors is None else _opened(errors, NEW), 2)
+    for place in (given, output):
+        if isinstance(place, Connection):
+            place.close()  # so that a pipe ends with its standard stream
     sys.stdin = os.fdopen(0, closefd=False)  # multiprocessing has closed the one before
     warnings.simplefilter("error")
     function(*arguments)
+
+
+def _opened(place: Place, flags: int) -> int:
+    return place.fileno() if isinstance(place, Connection) else os.open(place, flags, 0o600)

@@ -162,6 +162,7 @@ def test_a_restart_has_the_same_edges(
     assert encoded == ([] if cached else ["mint leaves", "mint cup", "cup of tea"])
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_a_training_in_another_process_uses_the_encoder(tmp_path: Path, model: str) -> None:
     with nl.Recommender(tmp_path / "shop", encoder=model, config=QUICK, clock=clock) as rec:
         rec.add(shop(), catalogue())

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import httpx
 from click.testing import CliRunner
@@ -31,6 +31,13 @@ ANY = "..."
 OUTPUT_FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 SECONDS = 120.0
 _SERVE = re.compile(r"^(\w+=\S+ )?(nearline serve .*)", re.MULTILINE)
+
+
+class Command(NamedTuple):
+    """Arguments of a ``nearline`` command, and the file that gets its output; empty for none."""
+
+    arguments: list[str]
+    file: str
 
 
 class Reader:
@@ -90,9 +97,9 @@ class Reader:
 
     def _bash(self, block: Block, body: str) -> str:
         commands = [plain_command(line) for line in body.replace("\\\n", " ").splitlines()]
-        plain = [arguments for arguments in commands if arguments is not None]
+        plain = [command for command in commands if command is not None]
         if len(plain) == len(commands):
-            return "".join(self._command(block, arguments) for arguments in plain)
+            return "".join(self._command(block, command) for command in plain)
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", body],
             cwd=self.folder,
@@ -105,22 +112,25 @@ class Reader:
         assert done.returncode == 0, f"{block.where}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def _command(self, block: Block, arguments: list[str]) -> str:
-        result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    def _command(self, block: Block, command: Command) -> str:
+        result = CliRunner().invoke(main, command.arguments, catch_exceptions=False)
         assert result.exit_code == 0, f"{block.where}: {result.output}"
+        if command.file:
+            (self.folder / command.file).write_text(result.stdout, encoding="utf-8")
+            return ""
         return result.stdout
 
     def _serve(self, block: Block) -> str:
         served = _SERVE.fullmatch(block.body.strip())
         assert served, f"{block.where}: a server has a block of its own"
-        arguments = plain_command(served[2])
-        assert arguments is not None, f"{block.where}: the command is not a plain one"
+        command = plain_command(served[2])
+        assert command is not None, f"{block.where}: the command is not a plain one"
         self._stop_server()
         self._address = f"127.0.0.1:{free_port()}"
         port = self._address.partition(":")[2]
         name, _, value = (served[1] or "").strip().partition("=")
         environment = {**self._environment, **({name: value} if name else {})}
-        given = [*arguments, "--port", port]
+        given = [*command.arguments, "--port", port]
         if "--workers" in given:  # its readers are started as it was
             self._server = subprocess.Popen(
                 ["nearline", *given],
@@ -149,8 +159,8 @@ def _run_server(folder: Path, environment: dict[str, str], arguments: list[str])
     main(arguments)
 
 
-def plain_command(line: str) -> list[str] | None:
-    """Return the arguments of a line that is one ``nearline`` command; None for other lines."""
+def plain_command(line: str) -> Command | None:
+    """Return the command of a line that is one ``nearline`` command; None for other lines."""
     if re.search(r"[$`*?#]", line):  # the shell gives a meaning to these
         return None
     lexer = shlex.shlex(line.strip(), posix=True, punctuation_chars=True)
@@ -159,9 +169,13 @@ def plain_command(line: str) -> list[str] | None:
         words = list(lexer)
     except ValueError:  # a quotation that goes on in the next line
         return None
+    file = ""
+    if words[-2:-1] == [">"]:
+        file = words[-1]
+        del words[-2:]
     if words[:1] != ["nearline"] or any(set(word) <= set("();<>|&") for word in words):
         return None
-    return words[1:]
+    return Command(words[1:], file)
 
 
 def check_output(block: Block, found: str) -> None:

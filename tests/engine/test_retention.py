@@ -81,6 +81,7 @@ def test_expired_events_are_as_if_they_had_never_been(tmp_path: Path) -> None:
     assert b"user-1" in everything
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_a_job_finds_expired_events_in_a_process_of_its_own(tmp_path: Path) -> None:
     now = [NOW - 300 * DAY]
     with nl.Recommender(tmp_path / "shop", config=CONFIG, clock=lambda: now[0]) as rec:
@@ -104,6 +105,7 @@ def test_a_job_finds_expired_events_in_a_process_of_its_own(tmp_path: Path) -> N
         assert sum(isinstance(record, Erased) for _, record in log.read()) == 599
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_memory_and_stores_without_retention() -> None:
     with nl.Recommender(clock=lambda: NOW) as rec:
         rec.observe("u", "i")

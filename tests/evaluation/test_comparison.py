@@ -15,8 +15,8 @@ from nearline.evaluation.comparison_tables import list_rows
 from nearline.evaluation.fitting import data_for
 from nearline.models.base import Model
 from nearline.models.factors.svd import Svd
-from nearline.models.item_graph.model import ItemGraph
 from nearline.models.popularity import Popularity, Trending, TrendingConfig
+from nearline.models.registry import make_model
 
 K = 2
 
@@ -127,7 +127,8 @@ def test_only_rating_models_get_ratings() -> None:
 def test_real_models_on_a_shop() -> None:
     told: list[tuple[int, int, str]] = []
     data, _ = shop()
-    models = [Popularity(), ItemGraph(), Svd()]
+    graph = make_model("item_graph", {"search": {"evaluations": 3}})
+    models = [Popularity(), graph, Svd()]
     found = compare_models(
         models, leave_one_out(data), seed=1, progress=lambda *step: told.append(step)
     )

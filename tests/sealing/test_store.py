@@ -44,6 +44,7 @@ def content(folder: Path, *, but: str = "snapshots") -> bytes:
     return b"".join(path.read_bytes() for path in paths)
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_a_sealed_store_answers_as_a_plain_one_and_hides_everything(tmp_path: Path) -> None:
     with nl.Recommender(tmp_path / "plain", clock=clock) as plain:
         fill(plain)
@@ -119,6 +120,7 @@ def test_a_wrong_or_missing_key_is_refused(tmp_path: Path, monkeypatch: pytest.M
         assert [event.item_id for event in rec.user("u").history] == ["i"]
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_rotation_while_the_store_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, new = tmp_path / "shop", tmp_path / "new.key"
     new.write_text("33" * 32 + "\n")

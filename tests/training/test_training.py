@@ -89,6 +89,7 @@ def answers_until_over(
     return answers
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_reads_and_writes_continue_during_training_and_each_answer_uses_one_model(
     rec: nl.Recommender,
 ) -> None:
@@ -113,6 +114,7 @@ def test_reads_and_writes_continue_during_training_and_each_answer_uses_one_mode
     assert rec.versions.list()[-1].offset <= rec.offset
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_a_refused_model_can_be_promoted_manually_and_rolled_back(
     rec: nl.Recommender, store: Path
 ) -> None:
@@ -181,6 +183,7 @@ def test_a_job_fails_if_its_process_dies(rec: nl.Recommender) -> None:
     assert rec.model_id == first
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_errors_of_trainings_that_cannot_succeed(store: Path) -> None:
     with nl.Recommender(store, clock=clock) as rec:
         job = rec.jobs.wait(rec.train().id, WAIT)
@@ -255,6 +258,7 @@ def test_a_process_killed_during_a_promotion_leaves_a_valid_store(
             assert len(again.recommend("p0", k=3)) == 3
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_a_checkpoint_is_written_in_the_background(store: Path) -> None:
     config = nl.Config(checkpoint_events=5, checkpoint_seconds=1e9)
     path, now = store / "state.checkpoint", [NOW]
@@ -275,6 +279,7 @@ def test_a_checkpoint_is_written_in_the_background(store: Path) -> None:
         rec.checkpoint()
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_a_checkpoint_is_written_after_some_time(store: Path) -> None:
     now = [NOW]
     config = nl.Config(checkpoint_seconds=60.0)
@@ -286,6 +291,7 @@ def test_a_checkpoint_is_written_after_some_time(store: Path) -> None:
         assert finished(rec, rec.jobs.list()[0]).result == {"offset": 2}
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_a_merge_keeps_what_was_learned_online(tmp_path: Path) -> None:
     with nl.Recommender(tmp_path / "shop") as rec:
         for user in "abc":
@@ -310,6 +316,7 @@ def test_a_merge_keeps_what_was_learned_online(tmp_path: Path) -> None:
         assert [(line.item_id, line.score) for line in rec.recommend("me")] == lines
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_a_merge_is_queued_after_merge_events_records(tmp_path: Path) -> None:
     seconds = iter(range(0, 1_000_000, 10))
     config = Config(merge_events=5)
@@ -324,6 +331,7 @@ def test_a_merge_is_queued_after_merge_events_records(tmp_path: Path) -> None:
         assert rec.model_id != first
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_what_an_untrained_model_learned_is_merged_into_a_first_snapshot(tmp_path: Path) -> None:
     """Its memory is then that of the snapshot, as after a training, and lists stay the same."""
     with nl.Recommender(tmp_path / "shop") as rec:
@@ -357,6 +365,7 @@ def test_what_an_untrained_model_learned_is_merged_into_a_first_snapshot(tmp_pat
         assert len(rec.versions.list()) == 2
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_an_untrained_model_is_merged_after_merge_events_records(tmp_path: Path) -> None:
     seconds = iter(range(0, 1_000_000, 10))
     config = Config(merge_events=5)
@@ -380,6 +389,7 @@ def test_the_next_answer_reflects_an_import(tmp_path: Path) -> None:
         assert counted(inspect(rec).model) == expected(rec)
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_a_merge_is_queued_again_after_a_cancelled_one(tmp_path: Path) -> None:
     seconds = iter(range(0, 1_000_000, 10))
     config = Config(merge_events=5)
@@ -395,6 +405,7 @@ def test_a_merge_is_queued_again_after_a_cancelled_one(tmp_path: Path) -> None:
         assert finished(rec, merges(rec)[1]).state == "done"
 
 
+@pytest.mark.usefixtures("forked_jobs")
 def test_a_full_job_queue_refuses_no_event(store: Path) -> None:
     now, gate = [NOW], threading.Event()
     config = nl.Config(checkpoint_seconds=60.0)
