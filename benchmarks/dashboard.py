@@ -8,7 +8,9 @@ seconds); 100 viewers read the stream; and 100 viewers have opened the stream an
 Viewers run in a process of their own on the same machine, so their own work counts, too.
 
 Then Chromium opens the page *Live flow*. The delay of an event is the time from its request until a
-row with it is in the document. Without playwright or Chromium this part is left out.
+row with it is in the document. Without playwright or Chromium this part is left out, as are the
+first views: the time from opening an address, with an empty browser cache, until the page shows
+what it is for.
 """
 
 import argparse
@@ -23,7 +25,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,13 @@ METRICS_SECONDS = 2.0
 ACCEPTED = b"HTTP/1.1 200 "
 STREAM = b"GET /v1/flow HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run")
+# Address of a page, and what it is for.
+FIRST_VIEWS = {
+    "the overview": ("", ".tile b"),
+    "a user": ("#/user/u1", ".list > li"),
+    "the catalogue": ("#/items", "tbody tr"),
+}
+FIRST_ROUNDS = 10
 # Records the time at which the text of a row appears.
 WATCH = """() => {
   window.seen = {};
@@ -105,35 +115,58 @@ def memory(process: subprocess.Popen[bytes]) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def delays(port: int, events: int) -> list[float] | None:
-    """Return the time in ms until each event is on the screen, or None without a browser."""
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """Start a browser; None without playwright or Chromium."""
+    path = os.environ.get("NEARLINE_CHROMIUM") or shutil.which("chromium")
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        return None
-    chromium = os.environ.get("NEARLINE_CHROMIUM") or shutil.which("chromium")
-    if chromium is None:
-        return None
-    sent: dict[str, float] = {}
+        path = None
+    if path is None:
+        yield None
+        return
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
-        page = browser.new_page(locale="en-US")
-        page.goto(f"http://127.0.0.1:{port}/ui#/flow")
-        page.get_by_text("live", exact=True).wait_for()
-        page.get_by_label("Show IDs").check()
-        page.wait_for_timeout(1_000)
-        page.evaluate(WATCH)
-        with closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
-            for n in range(events):
-                body = json.dumps({"user_id": f"event-{n}", "item_id": "i1"})
-                sent[str(n)] = time.time() * 1e3
-                headers = {"Content-Type": "application/json"}
-                connection.request("POST", "/v1/events", body, headers)
-                connection.getresponse().read()
-                time.sleep(0.13 + (n % 10) / 100)  # at different times of the server's tick
-        page.wait_for_timeout(1_000)
-        seen: dict[str, float] = page.evaluate("() => seen")
+        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield browser
         browser.close()
+
+
+def first_views(browser: Any, port: int, rounds: int) -> dict[str, list[float]]:
+    """Return the times in ms until pages show their content, by page."""
+    found: dict[str, list[float]] = {name: [] for name in FIRST_VIEWS}
+    for _ in range(rounds):
+        for name, (address, content) in FIRST_VIEWS.items():
+            context = browser.new_context(locale="en-US")
+            page = context.new_page()
+            began = time.perf_counter()
+            page.goto(f"http://127.0.0.1:{port}/ui{address}", wait_until="commit")
+            page.locator(content).first.wait_for()
+            found[name].append(1e3 * (time.perf_counter() - began))
+            context.close()
+    return found
+
+
+def delays(browser: Any, port: int, events: int) -> list[float]:
+    """Return the time in ms until each event is on the screen."""
+    sent: dict[str, float] = {}
+    page = browser.new_page(locale="en-US")
+    page.goto(f"http://127.0.0.1:{port}/ui#/flow")
+    page.get_by_text("live", exact=True).wait_for()
+    page.get_by_label("Show IDs").check()
+    page.wait_for_timeout(1_000)
+    page.evaluate(WATCH)
+    with closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
+        for n in range(events):
+            body = json.dumps({"user_id": f"event-{n}", "item_id": "i1"})
+            sent[str(n)] = time.time() * 1e3
+            headers = {"Content-Type": "application/json"}
+            connection.request("POST", "/v1/events", body, headers)
+            connection.getresponse().read()
+            time.sleep(0.13 + (n % 10) / 100)  # at different times of the server's tick
+    page.wait_for_timeout(1_000)
+    seen: dict[str, float] = page.evaluate("() => seen")
+    page.close()
     missing = sent.keys() - seen.keys()
     if missing:
         raise SystemExit(f"{len(missing)} of {events} events were never on the screen")
@@ -168,7 +201,9 @@ def main() -> None:
                     before = memory(server)
                     figures = under(name, given.port, given.users, given.seconds, script)
                     found[name].append(figures | {"memory_mib": memory(server) - before})
-        late = delays(given.port, given.events)
+        with chromium() as browser:
+            late = delays(browser, given.port, given.events) if browser else []
+            views = first_views(browser, given.port, FIRST_ROUNDS) if browser else {}
     finally:
         server.kill()
         server.wait()
@@ -180,10 +215,13 @@ def main() -> None:
         print(f"{name:>30}: {spreads['per_second']['median']:,.0f} lists/s, share {share}")
         rows.append({"situation": name, "share": share, **spreads})
     settings: dict[str, Any] = {"users": given.users, "seconds": given.seconds}
-    if late is not None:
+    if late:
         centiles = statistics.quantiles(late, n=100)
         settings["screen_ms"] = {"median": centiles[49], "p95": centiles[94], "max": max(late)}
         print("until an event is on the screen, ms:", settings["screen_ms"])
+    settings["first_view_ms"] = {name: machine.spread(times) for name, times in views.items()}
+    for name, spread in settings["first_view_ms"].items():
+        print(f"first view of {name}, ms: {spread}")
     if not given.no_write:
         print(machine.write("dashboard", settings, rows))
 
