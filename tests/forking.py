@@ -12,6 +12,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
@@ -48,8 +49,8 @@ class Forked:
         What the process does, a function of a module.
     *arguments : object
         Arguments of the function.
-    errors : Path or None
-        File for the standard error; None for the same as `output`.
+    errors : Path, Connection or None
+        File or pipe for the standard error; None for the same as `output`.
     given : Path or Connection
         File or pipe that is the standard input.
     environment : mapping or None
@@ -61,7 +62,7 @@ class Forked:
         output: Place,
         function: Callable[..., None],
         *arguments: object,
-        errors: Path | None = None,
+        errors: Place | None = None,
         given: Place = NOTHING,
         environment: Mapping[str, str] | None = None,
     ) -> None:
@@ -102,6 +103,46 @@ def run_code(code: str, *arguments: object) -> int:
         exit_code = Forked(Path(output.name), _run_code, code, *map(str, arguments)).wait()
         print(output.read().decode())
     return exit_code
+
+
+class ForkedCommand:
+    """A command of Nearline in a forked process, whose output can be read."""
+
+    def __init__(self, *arguments: object) -> None:
+        context = forks()
+        output, told = context.Pipe(duplex=False)
+        errors, failed = context.Pipe(duplex=False)
+        self._process = Forked(
+            told, _run_module, "nearline.cli", *map(str, arguments), errors=failed
+        )
+        self.stdout, self.stderr = (os.fdopen(os.dup(end.fileno())) for end in (output, errors))
+        for end in (output, told, errors, failed):
+            end.close()
+        self.send_signal, self.terminate = self._process.send_signal, self._process.terminate
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self.stdout.close()
+        self.stderr.close()
+
+    def communicate(self, timeout: float) -> tuple[str, str]:
+        """Return what the process has not told yet, once it has ended."""
+        with ThreadPoolExecutor(2) as pool:
+            told = [pool.submit(end.read) for end in (self.stdout, self.stderr)]
+            try:
+                self._process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self._process.kill()  # ends both pipes
+                raise
+            return told[0].result(), told[1].result()
+
+    @property
+    def returncode(self) -> int:
+        return self._process.wait(0)
 
 
 class ForkedJob:
@@ -186,7 +227,7 @@ def _run_module(module: str, *arguments: str) -> None:
 def _call(
     given: Place,
     output: Place,
-    errors: Path | None,
+    errors: Place | None,
     environment: Mapping[str, str],
     function: Callable[..., None],
     arguments: tuple[object, ...],
@@ -197,7 +238,7 @@ def _call(
     os.dup2(_opened(given, os.O_RDONLY), 0)
     os.dup2(_opened(output, NEW), 1)
     os.dup2(1 if errors is None else _opened(errors, NEW), 2)
-    for place in (given, output):
+    for place in (given, output, errors):
         if isinstance(place, Connection):
             place.close()  # so that a pipe ends with its standard stream
     sys.stdin = os.fdopen(0, closefd=False)  # multiprocessing has closed the one before

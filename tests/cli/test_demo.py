@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pyarrow.csv
 import pytest
-from tests.cli.running import WAIT, run, run_json, started
+from tests.cli.running import WAIT, run, run_json
+from tests.forking import ForkedCommand
 from tests.server.serving import wait_until_ready
 
 from nearline.data import load_dataset, synthetic_shop
@@ -87,8 +88,7 @@ def test_a_port_in_use_is_reported_before_the_training(files: list[str]) -> None
 
 def test_the_printed_list_is_served_until_an_interrupt(files: list[str]) -> None:
     port = free_port()
-    with started("demo", "--port", str(port), *files) as process:
-        assert process.stdout is not None
+    with ForkedCommand("demo", "--port", str(port), *files) as process:
         printed = []
         for line in process.stdout:
             printed.append(line)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.cli.running import WAIT, run, started
+from tests.cli.running import WAIT, run
+from tests.forking import ForkedCommand
 from tests.server.serving import wait_until_ready
 
 import nearline as nl
@@ -21,7 +22,7 @@ def test_a_file_is_served_with_a_tour(tmp_path: Path) -> None:
     file.write_text("user_id,item_id,timestamp\n" + "\n".join(ROWS) + "\n")
     port, store = free_port(), tmp_path / "store"
     arguments = ("playground", file, "--store", store, "--port", str(port), "--no-browser")
-    with started(*arguments) as process:
+    with ForkedCommand(*arguments) as process:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=WAIT) as http:
             wait_until_ready(http.get)
             assert http.get("/ui").status_code == 200

@@ -6,6 +6,7 @@ import click
 import httpx
 import pytest
 from tests.cli.running import WAIT, run, started
+from tests.forking import ForkedCommand
 from tests.server.serving import wait_until_ready
 
 from nearline import Recommender
@@ -52,7 +53,7 @@ def test_a_store_that_cannot_be_served_is_reported_without_a_traceback(
     """Another process has it open, or its folder cannot be created."""
     folder = tmp_path / "shop" if held else Path("/proc/no-such-folder/shop")
     serve = ("serve", "--store", folder, "--port", str(free_port()))
-    with Recommender(folder) if held else nullcontext(), started(*serve) as process:
+    with Recommender(folder) if held else nullcontext(), ForkedCommand(*serve) as process:
         _, err = process.communicate(timeout=WAIT)
     assert process.returncode == 1
     assert "Traceback" not in err

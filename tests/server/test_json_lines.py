@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.running import WAIT, started
+from tests.cli.running import WAIT
+from tests.forking import ForkedCommand
 
 from nearline import Recommender
 from nearline.server.log_handlers import everything_as_json
@@ -121,8 +122,7 @@ def test_a_checkpoint_that_is_ignored_is_reported_as_json(tmp_path: Path) -> Non
     with Recommender(store) as engine:
         engine.observe("u", "i")
     (store / "state.checkpoint").write_bytes(b"damaged")
-    with started("serve", "--store", store, "--port", str(free_port())) as process:
-        assert process.stderr is not None
+    with ForkedCommand("serve", "--store", store, "--port", str(free_port())) as process:
         lines: list[dict[str, Any]] = []
         while not lines or lines[-1]["message"] != "store open":
             lines += lines_of(process.stderr.readline())
@@ -141,7 +141,7 @@ def test_an_opening_that_outlives_the_server_is_reported_as_json(tmp_path: Path)
 
 @pytest.mark.parametrize("arguments", [("--host", "0.0.0.0"), ("--host", "no.such.name")])
 def test_an_error_at_the_start_is_json(tmp_path: Path, arguments: tuple[str, str]) -> None:
-    with started("serve", "--store", tmp_path / "store", *arguments) as process:
+    with ForkedCommand("serve", "--store", tmp_path / "store", *arguments) as process:
         _, errors = process.communicate(timeout=WAIT)
     assert process.returncode == 1
     (line,) = lines_of(errors)
