@@ -1,33 +1,31 @@
 """TLS: the server's certificate, clients with and without one, and files that cannot be used."""
 
-import os
 import shutil
 import ssl
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from tests.forking import NOTHING, Forked
 from tests.server.serving import wait_until_ready
 
+from nearline.engine import Recommender
 from nearline.errors import InvalidInput
-from nearline.server import Tls
+from nearline.server import Tls, serve
 from nearline.server.run import check_tls
 from nearline.testing.servers.ports import free_port
 
-PROGRAM = """
-import sys
-from pathlib import Path
-from nearline.engine import Recommender
-from nearline.server import Tls, serve
-folder = Path(sys.argv[1])
-tls = Tls(certificate=folder / "server.pem", key=folder / "server.key",
-          client_authority=folder / "ca.pem")
-serve(Recommender, port=int(sys.argv[2]), tls=tls)
-"""
+
+def run_server(folder: Path, number: int) -> None:
+    tls = Tls(
+        certificate=folder / "server.pem",
+        key=folder / "server.key",
+        client_authority=folder / "ca.pem",
+    )
+    serve(Recommender, port=number, tls=tls)
 
 
 def openssl(*words: str) -> None:
@@ -62,12 +60,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def port(certificates: Path) -> Iterator[int]:
     number = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(certificates), str(number)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=os.environ,
-    )
+    process = Forked(NOTHING, run_server, certificates, number)
     yield number
     process.terminate()
     assert process.wait(timeout=180) == 0
