@@ -1,6 +1,6 @@
 """Attacks on privacy and on lists, measured on MovieLens 100K.
 
-    python -m benchmarks.attacks [--write] [--settings NAME] [membership | shilling | detection]
+    python -m benchmarks.attacks [--write] [--settings NAME] [--seed N] [membership | shilling | detection]
 
 *Membership*: an attacker knows a person and asks for the list of half of the person's history
 (`POST /v1/recommendations`). The score of the attack is the number of films of the other half in
@@ -231,14 +231,17 @@ def attacked(
     return found
 
 
-def shilling(rows: Rows, only: str | None = None) -> list[dict[str, Any]]:
-    """Measure how far fake users push a film, with all settings or only those of one name."""
+def shilling(rows: Rows, only: str | None = None, seed: int = 0) -> list[dict[str, Any]]:
+    """Measure how far fake users push a film, with all settings or only those of one name.
+
+    `seed` chooses the films.
+    """
     users, found = sorted(rows), []
     events = timed(rows)
     began = max(event.timestamp for event in events) + DAY
     items, counts = np.unique(np.concatenate(list(rows.values())), return_counts=True)
     some = items[(counts >= 60) & (counts <= 120)]
-    targets = np.random.default_rng(0).permutation(some)[:TARGETS].tolist()
+    targets = np.random.default_rng(seed).permutation(some)[:TARGETS].tolist()
     columns = {
         "user_id": [event.user_id for event in events],
         "item_id": [event.item_id for event in events],
@@ -358,10 +361,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("parts", nargs="*", choices=[*MEASURES, []])
     parser.add_argument("--settings", choices=[name for name, *_ in SETTINGS], help="of shilling")
+    parser.add_argument("--seed", type=int, default=0, help="of the targets of shilling")
     parser.add_argument("--write", action="store_true", help="write results/attacks.json")
     given = parser.parse_args()
     rows, parts = histories(), given.parts or list(MEASURES)
-    measures = MEASURES | {"shilling": partial(shilling, only=given.settings)}
+    measures = MEASURES | {"shilling": partial(shilling, only=given.settings, seed=given.seed)}
     figures = [row for part in parts for row in measures[part](rows)]
     whole = [part for part in parts if part != "shilling" or given.settings is None]
     if given.write:
