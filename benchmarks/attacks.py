@@ -1,6 +1,7 @@
 """Attacks on privacy and on lists, measured on MovieLens 100K.
 
-    python -m benchmarks.attacks [--write] [--settings NAME] [--seed N] [membership | shilling | detection]
+    python -m benchmarks.attacks [--write] [--settings NAME] [membership | shilling | detection]
+    python -m benchmarks.attacks --seed N --settings NAME shilling
 
 *Membership*: an attacker knows a person and asks for the list of half of the person's history
 (`POST /v1/recommendations`). The score of the attack is the number of films of the other half in
@@ -364,6 +365,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the targets of shilling")
     parser.add_argument("--write", action="store_true", help="write results/attacks.json")
     given = parser.parse_args()
+    if given.seed and given.write:
+        parser.error("only the figures for the first targets are written")
     rows, parts = histories(), given.parts or list(MEASURES)
     measures = MEASURES | {"shilling": partial(shilling, only=given.settings, seed=given.seed)}
     figures = [row for part in parts for row in measures[part](rows)]
