@@ -98,6 +98,8 @@ def session() -> Iterator["SparkSession"]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
         patch.setenv("PYTHONPATH", os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]))
+        # Jobs of seconds end before the second compiler of Java would pay.
+        patch.setenv("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
         local = {"spark__driver__host": "127.0.0.1", "spark__sql__shuffle__partitions": "2"}
         with spark_session("local[2]", **local) as found:
             found.sparkContext.setLogLevel("OFF")
