@@ -164,7 +164,7 @@ def test_the_worker_has_low_priority_and_is_killed_on_cancellation(rec: nl.Recom
     first = rec.model_id
     job = endless(rec)
     (worker,) = workers()
-    assert worker.nice() == psutil.Process().nice() + 10
+    assert worker.nice() == min(psutil.Process().nice() + 10, 19)  # the lowest priority is 19
     assert worker.environ()["OMP_NUM_THREADS"] == str(max(1, available_threads() // 2))
     rec.jobs.cancel(job.id)
     assert rec.jobs.wait(job.id, WAIT).state == "cancelled"
