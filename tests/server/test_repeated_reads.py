@@ -12,7 +12,9 @@ from tests.server.serving import wait_until_ready
 from tests.server.test_recommendations import trained
 
 from nearline.server import Gateway, Limits, create_app
+from nearline.server.flow import Flow
 from nearline.server.middleware import repeated_reads
+from nearline.server.middleware.cached_answers import LISTS
 from nearline.server.security import Security
 from nearline.trust.keys import KeyStore
 
@@ -195,3 +197,15 @@ def test_rates_of_addresses_leave_all_requests_to_the_middlewares() -> None:
     with TestClient(app) as client:
         wait_until_ready(client.get)
         assert 429 in [client.get(LIST).status_code for _ in range(5)]
+
+
+def test_viewers_see_cached_lists(
+    app: Gateway, plain: TestClient[Gateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[bytes, str, int]] = []
+    monkeypatch.setattr(Flow, "note_answer", lambda _, *noted: seen.append(noted[:3]))
+    monkeypatch.setattr(app.context.flow, "viewers", 1)
+    before = app.context.cache.hits[False]
+    assert [plain.get(LIST).status_code for _ in range(3)] == [200] * 3
+    assert app.context.cache.hits[False] >= before + 2
+    assert seen == [(LIST.partition("?")[0].encode(), LISTS, 200)] * 3

@@ -18,7 +18,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from nearline.errors import InvalidInput, Overloaded
-from nearline.server.exchange import Exchange
 from nearline.server.paths import decode_utf8
 
 # Seconds in which entries are collected, and the maximum number of entries that a frame shows.
@@ -112,18 +111,19 @@ class Flow:
             self._entries.append(FlowEntry(kind="event", user=user, item=item, what=kind))
         self._tick()
 
-    def note_list(self, exchange: Exchange) -> None:
-        """Note a list that was answered."""
-        if not exchange.route.endswith(_LISTS):
+    def note_answer(self, path: bytes, route: str, status: int, seconds: float) -> None:
+        """Note an answer, if it is a list."""
+        if not route.endswith(_LISTS):
             return
         self._lists += 1
         if len(self._entries) < PER_TICK:
             user = ""
-            if exchange.path.startswith(_USERS):
-                user = _decoded(exchange.path[len(_USERS) :].partition(b"/")[0])
-            spent = round(exchange.seconds * 1e3, 3)
-            about = {"user": user, "what": exchange.route, "status": exchange.status}
-            self._entries.append(FlowEntry(kind="list", milliseconds=spent, **about))  # type: ignore[arg-type]
+            if path.startswith(_USERS):
+                user = _decoded(path[len(_USERS) :].partition(b"/")[0])
+            spent = round(seconds * 1e3, 3)
+            self._entries.append(
+                FlowEntry(kind="list", user=user, what=route, status=status, milliseconds=spent)
+            )
         self._tick()
 
     async def stream(

@@ -86,15 +86,12 @@ class RepeatedReads:
             if QUESTION_MARK in path:  # some servers do not remove the query
                 path = path.partition(b"?")[0]
             answer = self._cache.get((path, scope["query_string"]))
-            if answer is not None and self._is_plain(answer):
+            if answer is not None and len(answer[1]) <= PART_BYTES:
                 headers: Any = tuple(scope["headers"])
                 access = self._readers.get(headers) or self._remember(headers)
                 if access is not None and self._may(access):
-                    return self._answer(answer, send)
+                    return self._answer(path, answer, send)
         return self._exchanges(scope, receive, send)
-
-    def _is_plain(self, answer: CachedResponse) -> bool:
-        return len(answer[1]) <= PART_BYTES and not self._flow.viewers
 
     def _may(self, access: Access) -> bool:
         """Return whether whoever has an access may read a list now."""
@@ -105,7 +102,7 @@ class RepeatedReads:
         access.used = now
         return access.grant is EVERYTHING or not self._late(access.grant)
 
-    async def _answer(self, answer: CachedResponse, send: Send) -> None:
+    async def _answer(self, path: bytes, answer: CachedResponse, send: Send) -> None:
         start = self._traffic.last = self._timer()
         headers, body, made_ahead, served = answer
         if served is not None:
@@ -124,6 +121,8 @@ class RepeatedReads:
             seconds = self._timer() - start
             self._count(seconds)
             self._log(request_id, seconds)
+            if self._flow.viewers:
+                self._flow.note_answer(path, LISTS, 200, seconds)
 
     def _remember(self, headers: Headers) -> Access | None:
         """Return and remember the access of requests that ask for a list and nothing else.

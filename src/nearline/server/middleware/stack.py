@@ -77,7 +77,7 @@ def middleware_stack(
 
     def watched(exchange: Exchange) -> None:
         if flow.viewers:
-            flow.note_list(exchange)
+            flow.note_answer(exchange.path, exchange.route, exchange.status, exchange.seconds)
 
     observers.append(watched)
     exchanges = Exchanges(
