@@ -23,8 +23,27 @@ function sourceHash() {
   return hash.digest("hex");
 }
 
+/** Both files of messages have the same keys, which are bundled once. */
+const sharedKeys = {
+  name: "shared-keys",
+  setup(build) {
+    build.onLoad({ filter: /messages[\\/]zh\.json$/ }, ({ path }) => {
+      const en = JSON.parse(readFileSync(join(dirname(path), "en.json"), "utf8"));
+      const zh = JSON.parse(readFileSync(path, "utf8"));
+      const keys = Object.keys(en);
+      const differing = [...keys.filter((key) => !(key in zh)), ...Object.keys(zh).filter((key) => !(key in en))];
+      if (differing.length) throw new Error(`only one language has ${differing.join(", ")}`);
+      const contents = `import en from "./en.json";
+        const texts = ${JSON.stringify(keys.map((key) => zh[key]))};
+        export default Object.fromEntries(Object.keys(en).map((key, at) => [key, texts[at]]));`;
+      return { contents, loader: "js" };
+    });
+  },
+};
+
 const { metafile } = await build({
   metafile: true,
+  plugins: [sharedKeys],
   entryPoints: { app: join(here, "src", "main.js") },
   outdir: out,
   bundle: true,
