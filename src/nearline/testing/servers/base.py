@@ -110,10 +110,14 @@ class ServerProcess:
         return (self.folder / "output").read_text(errors="replace")
 
     def kill(self) -> None:
-        """End the process and all its children at once, like ``kill -9``."""
-        for process in self._tree():
+        """End the process and all its children at once, like ``kill -9``; wait for their ends."""
+        for process in self._tree()[:1]:  # a stopped parent starts no more children
+            _send(process, signal.SIGSTOP)
+        tree = self._tree()
+        for process in tree:
             _send(process, signal.SIGKILL)
         self._reap()
+        wait_until(lambda: not any(map(_runs, tree[1:])), f"the end of {self.name}")
 
     def freeze(self) -> None:
         """Stop the process and its children from running (SIGSTOP) until `thaw`."""
@@ -149,6 +153,13 @@ class ServerProcess:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _send(process: psutil.Process, number: signal.Signals) -> None:
